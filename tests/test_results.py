@@ -1,0 +1,26 @@
+import pandas
+import pytest
+
+import curvlab
+from curvlab.results import FOLDER, results
+
+
+def test_a_table_is_read(tmp_path):
+    (tmp_path / "accuracy.csv").write_text("method,value\nplain,0.5\n")
+    table = results("accuracy", tmp_path)
+    assert table.to_dict("records") == [{"method": "plain", "value": 0.5}]
+
+
+def test_an_unknown_table_lists_what_there_is(tmp_path):
+    (tmp_path / "accuracy.csv").write_text("a\n1\n")
+    with pytest.raises(ValueError, match=r"among accuracy. Found 'cost'"):
+        results("cost", tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.stem)
+def test_every_shipped_table_is_tidy(path):
+    table = curvlab.results(path.stem)
+    assert isinstance(table, pandas.DataFrame)
+    assert len(table)
+    assert not table.duplicated().any()
+    assert {"commit", "machine", "torch"} <= set(table.columns)
