@@ -1,0 +1,77 @@
+# Each target names what it needs and calls one command; the logic is in tools/.
+PYTHON ?= python3
+# `make book OUT=/tmp/mine` builds elsewhere.
+OUT ?= .
+BUILD := $(OUT)/_build
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# One thread for each process: the printed numbers depend on it a little, the speed a lot.
+export OMP_NUM_THREADS ?= 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+SOURCES := _config.yml _toc.yml index.md tools/build_site.py $(shell find book -type f -not -path '*/.*' -not -path '*/__pycache__/*')
+
+.DEFAULT_GOAL := book
+.PHONY: book read test full notebooks colab vendor bench experiments pdf constraints clean FORCE
+
+$(BIN)/python:
+	@sh tools/venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.site: requirements-site.txt constraints.txt | $(BIN)/python
+	@echo "Installing what the site needs into $(VENV) ..."
+	@$(PIP) install --quiet -r requirements-site.txt
+	@touch $@
+
+$(VENV)/.full: requirements.txt requirements-site.txt constraints.txt pyproject.toml | $(BIN)/python
+	@echo "Installing everything into $(VENV) (PyTorch is most of it) ..."
+	@$(PIP) install --quiet -r requirements.txt
+	@$(PIP) install --quiet --no-deps --editable .
+	@touch $(VENV)/.site $@
+
+$(BUILD)/.repository: FORCE
+	@mkdir -p $(BUILD) && $(PYTHON) tools/address.py --update $@
+
+$(BUILD)/.built: $(SOURCES) $(VENV)/.site $(BUILD)/.repository
+	@$(BIN)/python tools/build_site.py $(OUT)
+	@touch $@
+
+book: $(BUILD)/.built
+	@echo "The book: $(abspath $(BUILD))/html/index.html"
+
+read: book
+	@echo "Serving on http://127.0.0.1:8000/ (Ctrl-C stops)"
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html 8000
+
+test: $(VENV)/.full
+	@$(MAKE) --no-print-directory $(BUILD)/.built
+	@$(BIN)/python tools/check.py
+
+full: test colab pdf
+	@$(BIN)/python tools/full.py
+
+notebooks: $(VENV)/.full
+	@$(BIN)/python tools/notebooks.py $(NOTEBOOKS)
+
+colab: $(VENV)/.full
+	@$(BIN)/python tools/colab.py
+
+vendor: $(VENV)/.site
+	@$(BIN)/python tools/vendor.py
+
+bench: $(VENV)/.full
+	@$(PIP) install --quiet -r benchmarks/requirements.txt
+	@$(BIN)/python benchmarks/run.py
+
+experiments: $(VENV)/.full
+	@$(BIN)/snakemake --snakefile experiments/Snakefile --cores all --rerun-incomplete $(if $(QUICK),--config quick=1)
+
+pdf: $(BUILD)/.built $(VENV)/.full
+	@$(BIN)/python tools/pdf.py $(OUT)
+
+constraints: $(VENV)/.full
+	@$(BIN)/python tools/constraints.py
+
+clean:
+	@rm -rf $(BUILD)

@@ -1,0 +1,50 @@
+"""Everything `make test` runs after the set-up, in order of cost; all of it, even when some fails.
+
+    python tools/check.py            the whole suite
+    python tools/check.py --quick    without the notebooks and the browser
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = os.environ.get("TEST_WORKERS", "2")
+
+# One run of pytest for unit tests, doctests, notebooks and the built site: `loadscope` keeps the
+# cells of a notebook on one worker, and two workers share the rest.
+UNIT = ["tests", "src/curvlab", "--ignore=tests/browser"]
+BOOK = ["tests", "src/curvlab", "book", "--nbval", "--nbval-current-env"]
+BOOK += ["--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=120"]
+PYTEST = ["pytest", "-n", WORKERS, "--dist=loadscope", "--durations=15", "-ra"]
+
+
+def commands(quick: bool) -> dict[str, list[str]]:
+    """Name each step and say what runs it."""
+    return {
+        "style": ["ruff", "check", "."],
+        "format": ["ruff", "format", "--check", "book/_ext", "tools", "tests/book", "tests/browser"],
+        "spelling": ["codespell"],
+        "types": ["mypy"],
+        "tests": [*PYTEST, *(UNIT if quick else BOOK)],
+    }
+
+
+def main() -> int:
+    """Run each step, then repeat how each ended."""
+    ended = {}
+    for name, command in commands("--quick" in sys.argv[1:]).items():
+        print(f"\n== {name}: {' '.join(command)}", flush=True)
+        started = time.monotonic()
+        status = subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode
+        ended[name] = (status, time.monotonic() - started)
+    print()
+    for name, (status, seconds) in ended.items():
+        print(f"{name}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
+    return int(any(status for status, _ in ended.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
