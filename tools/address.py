@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ADDRESS = re.compile(r"(?:(?:https://|ssh://git@|git@)github\.com[/:])?([\w.-]+/[\w.-]+?)(?:\.git)?/?")
+ADDRESS = re.compile(
+    r"(?:(?:https://|ssh://git@|git@)github\.com[/:])?([\w.-]+/[\w.-]+?)(?:\.git)?/?"
+)
 BRANCH = "gh-pages"  # what the build publishes: the site and the exported notebooks, in one step
 
 

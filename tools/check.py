@@ -1,7 +1,7 @@
 """Everything `make test` runs after the set-up, in order of cost; all of it, even when some fails.
 
-    python tools/check.py            the whole suite
-    python tools/check.py --quick    without the notebooks and the browser
+python tools/check.py            the whole suite
+python tools/check.py --quick    without the notebooks and the browser
 """
 
 import os
@@ -25,7 +25,15 @@ def commands(quick: bool) -> dict[str, list[str]]:
     """Name each step and say what runs it."""
     return {
         "style": ["ruff", "check", "."],
-        "format": ["ruff", "format", "--check", "book/_ext", "tools", "tests/book", "tests/browser"],
+        "format": [
+            "ruff",
+            "format",
+            "--check",
+            "book/_ext",
+            "tools",
+            "tests/book",
+            "tests/browser",
+        ],
         "spelling": ["codespell"],
         "types": ["mypy"],
         "tests": [*PYTEST, *(UNIT if quick else BOOK)],

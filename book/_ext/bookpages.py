@@ -16,7 +16,8 @@ def drop_foreign_scripts(
         context[kind] = [
             file
             for file in context[kind]
-            if "thebe" not in (str(getattr(file, "filename", "")) + str(file.attributes.get("body")))
+            if "thebe"
+            not in (str(getattr(file, "filename", "")) + str(file.attributes.get("body")))
         ]
 
 

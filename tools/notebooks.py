@@ -1,0 +1,78 @@
+"""Run notebooks in place so that a second run changes nothing.
+
+    python tools/notebooks.py                        every notebook of the book
+    python tools/notebooks.py book/part/name.ipynb   these
+
+One thread, no timing metadata, no widget state, cell ids made from what the cells say.
+"""
+
+import hashlib
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "tests/book/template.ipynb"
+TIMEOUT = 300
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def name_cells(notebook: NotebookNode) -> None:
+    """Give each cell an id that depends on its kind and source alone."""
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
+        digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[digest] += 1
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+
+
+def tidy(notebook: NotebookNode) -> None:
+    """Remove what differs between machines and runs."""
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = NotebookNode(
+        kernelspec=KERNEL,
+        language_info={"name": "python"},
+        **{key: notebook.metadata[key] for key in ("description",) if key in notebook.metadata},
+    )
+    notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
+    for cell in notebook.cells:
+        cell.source = cell.source.strip("\n")
+        cell.metadata.pop("execution", None)
+    name_cells(notebook)
+
+
+def run(path: Path) -> None:
+    """Execute one notebook from top to bottom and write it back."""
+    notebook = nbformat.read(path, as_version=4)
+    tidy(notebook)
+    NotebookClient(
+        notebook,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
+    tidy(notebook)
+    nbformat.write(notebook, path)
+
+
+def main(arguments: list[str]) -> None:
+    """Run each notebook and say how long it took."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    chosen = [Path(argument).resolve() for argument in arguments]
+    for path in chosen or [*sorted((ROOT / "book").rglob("*.ipynb")), TEMPLATE]:
+        started = time.monotonic()
+        run(path)
+        print(f"{path.relative_to(ROOT)}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
