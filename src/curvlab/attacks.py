@@ -9,7 +9,9 @@ An attack that fails proves nothing. What it finds is an upper bound on robustne
 beside a certificate from `curvlab.bounds`.
 """
 
-from collections.abc import Callable
+import math
+import sys
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -69,6 +71,28 @@ class Ball:
         moved = self.center + delta
         return moved if self.box is None else moved.clamp(*self.box)
 
+    def linear_maximum(self, gradient: Tensor) -> Tensor:
+        """The point of the ball and the box where `gradient . delta` is largest.
+
+        In l2 it is `clip(t gradient)` with the `t` that makes it as long as allowed: the
+        Kuhn-Tucker conditions. The length grows with `t`, so bisection finds it.
+        """
+        toward = steepest(gradient, self.norm)
+        if self.norm == "linf" or self.box is None:
+            return self.project(self.center + self.eps * toward)
+        low, high = (bound - self.center for bound in self.box)
+        room = torch.where(toward > 0, high, low).abs()
+        inner = torch.zeros_like(self.eps)
+        # at outer every coordinate with a gradient is at its bound, or the ball is left
+        ratio = torch.where(toward != 0, room / toward.abs(), 0).flatten(1).amax(1)
+        outer = torch.maximum(ratio.view_as(inner), self.eps)
+        for _ in range(60):
+            t = (inner + outer) / 2
+            moved = torch.minimum(t * toward.abs(), room).flatten(1)
+            inside = torch.linalg.vector_norm(moved, dim=1).view_as(t) <= self.eps
+            inner, outer = torch.where(inside, t, inner), torch.where(inside, outer, t)
+        return self.project(self.center + toward.sign() * torch.minimum(outer * toward.abs(), room))
+
     def random(self, generator: Generator | None) -> Tensor:
         """A random start: uniform in the ball, then clipped to the box."""
         if self.norm == "linf":
@@ -99,7 +123,10 @@ def fgsm(
     loss: ClassifierLoss = margin_cross_entropy,
     box: Box = UNIT_BOX,
 ) -> Adversarial:
-    """One full step from the example itself (Goodfellow et al., 2015); in l2 along the gradient.
+    """The point of the ball and the box where the linearized loss is largest.
+
+    In l-infinity a full step along the gradient's signs (Goodfellow et al., 2015). Where the loss
+    grows with an affine function, as for two classes and an affine network, no attack does better.
 
     >>> found = fgsm(lambda x: x, torch.tensor([[0.6, 0.4]]), torch.tensor([0]), eps=0.2)
     >>> found.x, found.fooled
@@ -107,7 +134,7 @@ def fgsm(
     """
     ball = Ball(x, eps, norm, box)
     _, _, gradient = evaluate(model, ball.center, y, loss)
-    point = ball.step(ball.center, gradient, ball.eps)
+    point = ball.linear_maximum(gradient)
     logits, value = _values(model, point, y, loss)
     return Adversarial(point, value, fools(logits, y))
 
@@ -196,6 +223,342 @@ def pgd_last(
     return point
 
 
+class _Run(NamedTuple):
+    """What one example carries along a run of `apgd`."""
+
+    point: Tensor
+    previous: Tensor
+    gradient: Tensor
+    size: Tensor
+    value: Tensor
+    peak_point: Tensor
+    peak_gradient: Tensor
+    peak: Tensor
+    peak_before: Tensor  # at the last checkpoint
+    rises: Tensor  # since the last checkpoint
+    halved: Tensor  # at the last checkpoint
+
+
+def apgd(
+    model: Field,
+    x: Tensor,
+    y: Tensor,
+    eps: float | Tensor,
+    norm: Norm = "linf",
+    *,
+    steps: int = 100,
+    restarts: int = 1,
+    loss: ClassifierLoss = margin_cross_entropy,
+    box: Box = UNIT_BOX,
+    keep: Literal["fooled", "loss"] = "fooled",
+    drop_fooled: bool = False,
+    generator: Generator | None = None,
+) -> Adversarial:
+    """Ascent with momentum whose step halves itself (Auto-PGD, Croce & Hein, 2020).
+
+    The step starts at `2 eps`. At each checkpoint an example whose loss rose too seldom, or whose
+    peak stands where it stood with the same step, halves it and returns to its peak. No step size
+    is left to choose. `loss` may be `dlr_loss`.
+
+    >>> found = apgd(lambda x: x, torch.tensor([[0.6, 0.4]]), torch.tensor([0]), eps=0.2)
+    >>> found.x, found.fooled
+    (tensor([[0.4000, 0.6000]]), tensor([True]))
+    """
+    _check_steps(steps, restarts, random_start=True)
+    best, marks = _Best(model, x, y, loss, keep), checkpoints(steps)
+    for _ in range(restarts):
+        rows = best.remaining(drop_fooled)
+        if not len(rows):
+            break
+        ball = Ball(x[rows], _rows(eps, rows), norm, box)
+        start = ball.random(generator)
+        logits, value, gradient = evaluate(model, start, y[rows], loss)
+        best.update(rows, start, logits, value)
+        none = torch.zeros_like(value)
+        run = _Run(
+            *(start, start, gradient, 2 * ball.eps, value),
+            *(start, gradient, value, value, none, torch.ones_like(best.fooled[rows])),
+        )
+        for step in range(1, steps + 1):
+            if drop_fooled and bool((fooled := best.fooled[rows]).any()):
+                rows, run = rows[~fooled], _Run(*(part[~fooled] for part in run))
+                if not len(rows):
+                    break
+                ball = ball.only(~fooled)
+            point = _with_momentum(ball, run, 1.0 if step == 1 else 0.75)
+            logits, value, gradient = evaluate(model, point, y[rows], loss)
+            best.update(rows, point, logits, value)
+            run = _advance(run, point, value, gradient)
+            if step in marks:
+                run = _checkpoint(run, marks[step])
+    return best.result()
+
+
+def checkpoints(steps: int) -> dict[int, int]:
+    """Auto-PGD's checkpoints and the steps since the one before: denser towards the end.
+
+    >>> checkpoints(100)
+    {22: 22, 41: 19, 57: 16, 70: 13, 80: 10, 87: 7, 93: 6, 99: 6}
+    """
+    length, shrink, shortest = (max(int(part * steps), 1) for part in (0.22, 0.03, 0.06))
+    marks, at = {}, length
+    while at <= steps:
+        marks[at] = length
+        length = max(length - shrink, shortest)
+        at += length
+    return marks
+
+
+def _with_momentum(ball: Ball, run: _Run, weight: float) -> Tensor:
+    ahead = ball.step(run.point, run.gradient, run.size)
+    inertia = run.point - run.previous
+    return ball.project(run.point + weight * (ahead - run.point) + (1 - weight) * inertia)
+
+
+def _advance(run: _Run, point: Tensor, value: Tensor, gradient: Tensor) -> _Run:
+    higher, wide = value > run.peak, (value > run.peak).view_as(run.size)
+    return run._replace(
+        point=point,
+        previous=run.point,
+        gradient=gradient,
+        value=value,
+        peak_point=torch.where(wide, point, run.peak_point),
+        peak_gradient=torch.where(wide, gradient, run.peak_gradient),
+        peak=torch.where(higher, value, run.peak),
+        rises=run.rises + (value > run.value),
+    )
+
+
+def _checkpoint(run: _Run, length: int) -> _Run:
+    stuck = (run.rises <= 0.75 * length) | (~run.halved & (run.peak <= run.peak_before))
+    wide = stuck.view_as(run.size)
+    return run._replace(
+        size=torch.where(wide, run.size / 2, run.size),
+        point=torch.where(wide, run.peak_point, run.point),
+        gradient=torch.where(wide, run.peak_gradient, run.gradient),
+        peak_before=run.peak,
+        rises=torch.zeros_like(run.rises),
+        halved=stuck,
+    )
+
+
+def dlr_loss(logits: Tensor, y: Tensor) -> Tensor:
+    """Difference of logits ratio (Croce & Hein, 2020): the margin over the top-three spread.
+
+    It does not change when the logits are shifted or scaled, so no scale can hide its gradient.
+
+    >>> dlr_loss(torch.tensor([[4.0, 3.0, 0.0]]), torch.tensor([0]))
+    tensor([-0.2500])
+    """
+    check_labels(logits, y)
+    if logits.shape[1] < 3:
+        raise ValueError(f"requires at least three classes for DLR. Found {logits.shape[1]}.")
+    own = logits.gather(1, y.unsqueeze(1)).squeeze(1)
+    other = logits.scatter(1, y.unsqueeze(1), float("-inf")).amax(1)
+    top = logits.topk(3, dim=1).values
+    return (other - own) / (top[:, 0] - top[:, 2] + 1e-12)
+
+
+class Minimal(NamedTuple):
+    """The nearest fooling point found: an upper bound on the distance to the boundary."""
+
+    distance: (
+        Tensor  # (B,), zero where the clean point is misclassified, infinite where none fooled
+    )
+    x: Tensor  # (B, *shape)
+
+
+def minimal_norm(
+    model: Field,
+    x: Tensor,
+    y: Tensor,
+    norm: Norm = "l2",
+    *,
+    rounds: int = 12,
+    steps: int = 20,
+    restarts: int = 1,
+    first: float | None = None,
+    loss: ClassifierLoss = margin_cross_entropy,
+    box: Box = UNIT_BOX,
+    generator: Generator | None = None,
+) -> Minimal:
+    """A fooling point of small norm for each example, by bisection over its budget.
+
+    A budget doubles from `first` until `pgd` succeeds and is then bisected; what counts is the
+    distance of the point found, which is last pulled towards the example along their segment.
+
+    >>> found = minimal_norm(lambda x: x, torch.tensor([[0.75, 0.25]]), torch.tensor([0]))
+    >>> 0.3535 < found.distance.item() < 0.36  # the boundary is 0.5 / sqrt(2) away
+    True
+    """
+    if rounds < 1:
+        raise ValueError(f"requires at least one round. Found {rounds}.")
+    if first is not None and not 0 < first < math.inf:
+        raise ValueError(f"requires a positive first budget. Found {first}.")
+    start = (0.5 if norm == "l2" else 0.02) if first is None else first
+    clean = _Best(model, x, y, loss, "fooled")
+    nearest, distance = clean.x, torch.where(clean.fooled, 0.0, torch.inf).to(x.dtype)
+    failed = torch.zeros_like(distance)
+    rows = (~clean.fooled).nonzero().squeeze(1)
+    for _ in range(rounds):
+        if not len(rows):
+            break
+        low, high = failed[rows], distance[rows]
+        guess = torch.where(low > 0, 2 * low, start)
+        budget = torch.where(high.isfinite(), (low + high) / 2, guess)
+        found = pgd(
+            *(model, x[rows], y[rows], budget, norm),
+            steps=steps, restarts=restarts, loss=loss, box=box, drop_fooled=True,
+            generator=generator,
+        )  # fmt: skip
+        length = _length(found.x - x[rows], norm)
+        failed[rows[~found.fooled]] = budget[~found.fooled]
+        closer = found.fooled & (length < high)
+        nearest[rows[closer]], distance[rows[closer]] = found.x[closer], length[closer]
+    nearest = _pulled_back(model, x, y, nearest)
+    return Minimal(torch.where(distance.isfinite(), _length(nearest - x, norm), distance), nearest)
+
+
+@torch.no_grad()
+def _pulled_back(model: Field, x: Tensor, y: Tensor, far: Tensor) -> Tensor:
+    """The first fooling point that bisection meets on each segment from `far` to `x`."""
+    near = x
+    for _ in range(16):
+        middle = (near + far) / 2
+        fooled = fools(model(middle), y).view(-1, *[1] * (x.dim() - 1))
+        near, far = torch.where(fooled, near, middle), torch.where(fooled, middle, far)
+    return far
+
+
+AutoAttackName = Literal["apgd-ce", "apgd-t", "fab-t", "square", "apgd-dlr", "fab"]
+STANDARD: tuple[AutoAttackName, ...] = ("apgd-ce", "apgd-t", "fab-t", "square")
+
+
+def autoattack(
+    model: Field,
+    x: Tensor,
+    y: Tensor,
+    eps: float,
+    norm: Norm = "linf",
+    *,
+    attacks: Sequence[AutoAttackName] = STANDARD,
+    seed: int = 0,
+    batch_size: int = 250,
+    queries: int = 5000,
+) -> Adversarial:
+    """AutoAttack (Croce & Hein, 2020) as `pyautoattack` runs it, on images in [0, 1].
+
+    The default is its standard version; with fewer than ten classes every other class is a
+    target. It works in float32. Which examples are fooled is found again here from the points it
+    returns. The global random state and trace function, which it replaces, are put back.
+    """
+    from pyautoattack import AutoAttack
+
+    Ball(x, eps, norm)  # refuses what AutoAttack would take without a word
+    if x.dim() != 4:
+        raise ValueError(f"requires images (B, C, H, W). Found {tuple(x.shape)}.")
+    if batch_size < 1 or queries < 1:
+        raise ValueError(f"requires batch_size, queries >= 1. Found {batch_size}, {queries}.")
+    with torch.no_grad():
+        classes = model(x[:1]).shape[1]
+    if classes < 4:
+        raise ValueError(f"requires at least four classes for AutoAttack. Found {classes}.")
+
+    def in_float32(points: Tensor) -> Tensor:
+        return model(points.to(x.dtype)).float()
+
+    trace, devices = sys.gettrace(), [x.device] if x.is_cuda else []
+    with torch.random.fork_rng(devices=devices):
+        library = AutoAttack(
+            in_float32, device=x.device, eps=eps, seed=seed,
+            norm={"l2": "L2", "linf": "Linf"}[norm],
+        )  # fmt: skip
+        library.attacks_to_run = list(attacks)
+        library.apgd_targeted.n_target_classes = library.fab.n_target_classes = min(9, classes - 1)
+        library.square.n_queries = queries
+        try:
+            found, _ = library.run_standard_evaluation(x.float(), y, batch_size=batch_size)
+        finally:
+            sys.settrace(trace)
+    found = found.to(x.dtype)
+    logits, value = _values(model, found, y, margin_cross_entropy)
+    return Adversarial(found, value, fools(logits, y))
+
+
+class MaskingReport(NamedTuple):
+    """Shares of all examples that stay correct under each attack, and what they give away."""
+
+    clean: float
+    one_step: float
+    cross_entropy: float
+    dlr: float
+    black_box: float
+    unbounded: float  # under gradient attacks free to choose any image
+    zero_gradients: float  # share of correct examples whose loss gradient is exactly zero
+    flags: tuple[str, ...]  # empty when nothing points to masked gradients
+
+
+def masking_report(
+    model: Field,
+    x: Tensor,
+    y: Tensor,
+    eps: float,
+    norm: Norm = "linf",
+    *,
+    steps: int = 50,
+    queries: int = 1000,
+    tolerance: float = 0.02,
+    seed: int = 0,
+) -> MaskingReport:
+    """Signs that gradients mislead an attack (Athalye et al., 2018; Carlini et al., 2019).
+
+    Auto-PGD on cross-entropy, Auto-PGD on DLR and the black-box Square attack see the same
+    examples. Each sign is a difference of accuracies above `tolerance`. None of them is a proof,
+    and a report without flags is none either.
+    """
+    if not 0 <= tolerance < 1:
+        raise ValueError(f"requires 0 <= tolerance < 1. Found {tolerance}.")
+    generator = torch.Generator(x.device).manual_seed(seed)
+
+    def gradients(loss: ClassifierLoss, budget: float) -> Tensor:
+        found = apgd(
+            *(model, x, y, budget, norm),
+            steps=steps, loss=loss, drop_fooled=True, generator=generator,
+        )  # fmt: skip
+        return found.fooled
+
+    def surviving(fooled: Tensor) -> float:
+        return float((~fooled).double().mean())
+
+    logits, _, gradient = evaluate(model, x, y, margin_cross_entropy)
+    misread = fools(logits, y)
+    still = (gradient == 0).flatten(1).all(1) & ~misread
+    by_ce, by_dlr = gradients(margin_cross_entropy, eps), gradients(dlr_loss, eps)
+    square = autoattack(model, x, y, eps, norm, attacks=("square",), queries=queries, seed=seed)
+    everything = 1.0 if norm == "linf" else math.sqrt(x[0].numel())
+    free = gradients(margin_cross_entropy, everything) | gradients(dlr_loss, everything)
+    report = MaskingReport(
+        clean=surviving(misread),
+        one_step=surviving(fgsm(model, x, y, eps, norm).fooled),
+        cross_entropy=surviving(by_ce),
+        dlr=surviving(by_dlr),
+        black_box=surviving(square.fooled),
+        unbounded=surviving(free),
+        zero_gradients=float(still.sum() / (~misread).sum().clamp_min(1)),
+        flags=(),
+    )
+    signs = {
+        "DLR beats cross-entropy: confident logits hide the gradient":
+            report.cross_entropy - report.dlr,
+        "Square fools what no gradient attack fools":
+            float((square.fooled & ~by_ce & ~by_dlr).double().mean()),
+        "one step beats many": min(report.cross_entropy, report.dlr) - report.one_step,
+        "an unbounded attack fails": report.unbounded,
+        "the loss gradient is exactly zero": report.zero_gradients,
+    }  # fmt: skip
+    return report._replace(flags=tuple(sign for sign, size in signs.items() if size > tolerance))
+
+
 class _Best:
     """The best point of each example so far; it starts with the clean one."""
 
@@ -275,6 +638,13 @@ def _values(model: Field, point: Tensor, y: Tensor, loss: ClassifierLoss) -> tup
     logits = model(point)
     check_labels(logits, y)
     return logits, per_example(loss(logits, y), len(point))
+
+
+def _length(delta: Tensor, norm: Norm) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(
+        delta.flatten(1), 2 if norm == "l2" else math.inf, dim=1
+    )
+    return length
 
 
 def _rows(eps: float | Tensor, rows: Tensor) -> float | Tensor:
