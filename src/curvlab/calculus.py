@@ -177,23 +177,34 @@ def gauss_newton_spectrum(model: Field, x: Tensor, differentiable: bool = False)
 
     They are the non-zero spectrum of the Gauss-Newton part `J'SJ` of the input Hessian of
     cross-entropy (Schraudolph, 2002), and of all of it where the logits are piecewise linear.
-    With `q = sqrt(p)` and `R = diag(q) (I - qq')`, `S = RR'`; `1 - p_k` is summed from the
-    other classes, so confident examples keep their digits.
 
     >>> x = torch.zeros(1, 2)
     >>> gauss_newton_spectrum(lambda x: x, x)  # S itself: p = (1/2, 1/2)
     tensor([[0.0000, 0.5000]])
     """
-    operator = jacobian_operator(model, x)
-    rows = operator.matrix(differentiable).flatten(2)
-    logits = operator.output if differentiable else operator.output.detach()
-    p, q = logits.softmax(1), (logits / 2 - logits.logsumexp(1, keepdim=True) / 2).exp()
-    others = p @ (1 - torch.eye(p.shape[1], dtype=p.dtype, device=p.device))
-    outer = q.unsqueeze(2) * q.unsqueeze(1)
-    scaled = (torch.diag_embed(others + q * q) - outer) * q.unsqueeze(1)
-    scaled = scaled @ (rows - rows.mean(1, keepdim=True))
-    values: Tensor = torch.linalg.eigvalsh(scaled @ scaled.mT)
+    root = gauss_newton_root(jacobian_operator(model, x), differentiable)
+    values: Tensor = torch.linalg.eigvalsh(root @ root.mT)
     return values
+
+
+def gauss_newton_root(logits: JacobianOperator, differentiable: bool = False) -> Tensor:
+    """`M` of shape `(B, C, d)` with `M'M = J'SJ`, from all rows of J.
+
+    With `q = sqrt(p)` and `R = diag(q) (I - qq')`, `S = RR'` and `M = R'J`; `1 - p_k` is summed
+    from the other classes, so confident examples keep their digits.
+
+    >>> root = gauss_newton_root(jacobian_operator(lambda x: x, torch.zeros(1, 2)))
+    >>> root.mT @ root  # S itself
+    tensor([[[ 0.2500, -0.2500],
+             [-0.2500,  0.2500]]])
+    """
+    rows = logits.matrix(differentiable).flatten(2)
+    z = logits.output if differentiable else logits.output.detach()
+    q = (z.log_softmax(1) / 2).exp()
+    same = torch.eye(q.shape[1], dtype=torch.bool, device=q.device)
+    others = q.square() @ (~same).to(q.dtype)
+    projector = torch.where(same, others.unsqueeze(1), -q.unsqueeze(2) * q.unsqueeze(1))
+    return projector * q.unsqueeze(1) @ (rows - rows.mean(1, keepdim=True))
 
 
 def leaf(x: Tensor) -> Tensor:
@@ -215,8 +226,7 @@ def require_batch(x: Tensor, name: str) -> Tensor:
 def per_example(value: Tensor, size: int) -> Tensor:
     """`value`, if it is one number for each of `size` examples that do not interact."""
     if value.shape != (size,):
-        found = tuple(value.shape)
-        raise ValueError(f"expected per-example losses of shape ({size},), got {found}")
+        raise ValueError(f"expected per-example losses of shape ({size},), got {(*value.shape,)}")
     return refuse_batch_statistics(value)
 
 
@@ -228,7 +238,9 @@ def refuse_batch_statistics(output: Tensor) -> Tensor:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
-            if "BatchNorm" in node.name() and getattr(node, "_saved_training", False):
+            trains = "BatchNorm" in node.name() and getattr(node, "_saved_training", False)
+            # InstanceNorm runs the same kernel on a batch of one, without running statistics
+            if trains and (len(node._saved_input) > 1 or node._saved_running_mean is not None):
                 raise ValueError(
                     "requires examples that do not influence one another. "
                     "Found BatchNorm in training mode: call model.eval()."
@@ -248,6 +260,8 @@ def _pull(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor], keep: bool
 ) -> Sequence[Tensor]:
     """Seeds pulled back from outputs to inputs, on a kept graph; exact zeros where none leads."""
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("requires a recorded graph. Found inference_mode: use torch.no_grad().")
     live = [pair for pair in zip(outputs, seeds, strict=True) if pair[0].requires_grad]
     if not live:
         return [torch.zeros_like(x) for x in inputs]
