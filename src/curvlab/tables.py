@@ -1,0 +1,192 @@
+"""The study's tables: tidy CSV, one row a measurement, made from finished jobs and nothing else."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curvlab import zoo
+from curvlab.files import write_atomic
+from curvlab.study import Job, restore, trained, unpacked, zoo_name
+
+if TYPE_CHECKING:
+    from curvlab.study import Study
+
+Row = dict[str, Any]
+ORIGIN = ("commit", "torch", "curvlab", "python", "machine")
+RESAMPLES = 2_000
+
+
+def write_tables(study: "Study", stage: str) -> None:
+    """All tables from all finished jobs, the record that a later session resumes from, and the
+    zoo. Raises where a job of `stage` is missing."""
+    restore(study)
+    missing = [job for job in study.jobs(stage) if job.kind != "tables"
+               and not study.path(job).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"requires every job of stage {stage}. Found {len(missing)} missing, first "
+            f"{missing[0]}."
+        )
+    jobs = finished(study)
+    tables = {
+        "accuracy": accuracy(jobs),
+        "curvature": curvature(jobs),
+        "sweep": sweeps(study, jobs),
+        "training": training(jobs),
+        "comparisons": comparisons(jobs),
+        "stages": stages(study, jobs),
+    }
+    for name, rows in tables.items():
+        write_table(study, name, rows)
+    record = "".join(json.dumps(jobs[job], sort_keys=True) + "\n" for job in sorted(jobs))
+    write_atomic(study.results / "records.jsonl", record.encode())
+    for job in sorted(jobs):
+        if job.kind == "evaluate" and job.number == "1":
+            store(study, job, jobs)
+
+
+def finished(study: "Study") -> dict[Job, Row]:
+    """Every finished job below the runs folder, whatever its stage."""
+    found = {}
+    for kind in ("sweep", "select", "train", "evaluate"):
+        for path in (study.runs / kind).rglob("*.json"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found[Job.parse(content["job"])] = content
+    return found
+
+
+def where(job: Job, value: float) -> Row:
+    name, network, activation = job.cell.split("/")
+    row: Row = {"data": name, "network": network, "activation": activation,
+                "method": job.method, "value_varied": value}
+    return row | ({"seed": int(job.number)} if job.kind in ("train", "evaluate") else {})
+
+
+def origin(found: Row) -> Row:
+    return {key: found[key] for key in ORIGIN}
+
+
+def evaluated(jobs: dict[Job, Row]) -> Iterable[tuple[Job, Row, float]]:
+    for job in sorted(jobs):
+        if job.kind == "evaluate":
+            made = jobs[Job("train", job.cell, job.method, job.number)]
+            yield job, jobs[job], made["value"]
+
+
+def accuracy(jobs: dict[Job, Row]) -> list[Row]:
+    return [
+        where(job, value) | row | origin(found)
+        for job, found, value in evaluated(jobs) for row in found["accuracy"]
+    ]
+
+
+def curvature(jobs: dict[Job, Row]) -> list[Row]:
+    return [
+        where(job, value) | row | origin(found)
+        for job, found, value in evaluated(jobs) for row in found["curvature"]
+    ]
+
+
+def sweeps(study: "Study", jobs: dict[Job, Row]) -> list[Row]:
+    rows = []
+    for job in sorted(jobs, key=lambda job: (job.cell, job.method, jobs[job].get("value", 0))):
+        if job.kind == "sweep":
+            found = jobs[job]
+            choice = jobs.get(Job("select", job.cell, job.method))
+            rows.append(where(job, found["value"]) | {
+                "clean": found["clean"],
+                **{f"robust_{norm}": value for norm, value in found["robust"].items()},
+                "selected": bool(choice and choice["value"] == found["value"]),
+                "within_margin": bool(choice and found["clean"] >= choice["floor"]),
+            } | origin(found))
+    return rows
+
+
+def training(jobs: dict[Job, Row]) -> list[Row]:
+    rows = []
+    for job in sorted(jobs):
+        if job.kind == "train":
+            found = jobs[job]
+            rows.append(where(job, found["value"]) | {
+                "penalty": found["penalty"], "strength": found["strength"],
+                "epochs": found["epochs"], "images": found["images"], "steps": found["steps"],
+                "seconds": found["train_seconds"], "final_loss": (found["loss"] or [""])[-1],
+                "final_penalty": (found["penalty_mean"] or [""])[-1],
+            } | origin(found))
+    return rows
+
+
+def stages(study: "Study", jobs: dict[Job, Row]) -> list[Row]:
+    """What of each stage is done: tables claim no more than this."""
+    rows = []
+    for stage in study.plan["stages"]:
+        wanted = [job for job in study.jobs(stage) if job.kind == "evaluate"]
+        done = [job for job in wanted if job in jobs]
+        last = jobs[done[-1]] if done else dict.fromkeys(ORIGIN, "")
+        rows.append({"stage": stage, "networks": len(wanted), "evaluated": len(done),
+                     "complete": len(done) == len(wanted)} | origin(last))
+    return rows
+
+
+def comparisons(jobs: dict[Job, Row]) -> list[Row]:
+    """Differences in accuracy between two methods of one cell and seed, paired over test images:
+    the same resampled images for both (percentile bootstrap, 95 %)."""
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job, _, _ in evaluated(jobs):
+        groups.setdefault((job.cell, job.number), []).append(job)
+    rows = []
+    for (cell, seed), members in sorted(groups.items()):
+        name, network, activation = cell.split("/")
+        for attack in jobs[members[0]]["outcomes"]:
+            held = {}
+            for job in members:
+                entry = next(row for row in jobs[job]["accuracy"] if row["attack"] == "pgd")
+                digits = jobs[job]["outcomes"][attack]
+                held[job.method] = unpacked(digits, entry["images"]).astype(np.float64)
+            count = len(next(iter(held.values())))
+            draw = np.random.default_rng(0).multinomial(count, [1 / count] * count, RESAMPLES)
+            for first, second in combinations(sorted(held), 2):
+                difference = held[first] - held[second]
+                low, high = np.quantile(draw @ difference / count, [0.025, 0.975])
+                rows.append({
+                    "data": name, "network": network, "activation": activation, "seed": int(seed),
+                    "outcome": attack, "method": first, "against": second, "images": count,
+                    "difference": round(float(difference.mean()), 6),
+                    "low": round(float(low), 6), "high": round(float(high), 6),
+                } | origin(jobs[members[0]]))
+    return rows
+
+
+def store(study: "Study", job: Job, jobs: dict[Job, Row]) -> None:
+    """The first seed's network joins the zoo; which seed is fixed before anything is known."""
+    made, found = jobs[Job("train", job.cell, job.method, job.number)], jobs[job]
+    _, network, activation = job.cell.split("/")
+    entry = study.plan["networks"][network]
+    robust = {f"{row['norm']} {row['epsilon']:g}": row["value"]
+              for row in found["accuracy"] if row["attack"] == "pgd"}
+    kept = ("penalty", "strength", "seed", "epochs", "images", "steps", *ORIGIN)
+    zoo.save(
+        zoo_name(job), trained(study, job), network=entry["network"],
+        arguments={**entry["arguments"], **study.plan["activations"][activation]},
+        made={key: made[key] for key in kept} | {
+            "data": job.cell.split("/")[0], "activation": activation, "method": job.method,
+            "clean_accuracy": found["accuracy"][0]["value"], "robust_accuracy": robust,
+        },
+        folder=study.zoo,
+    )
+
+
+def write_table(study: "Study", name: str, rows: list[Row]) -> None:
+    if not rows:
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(study.results / f"{name}.csv", text.getvalue().encode())
