@@ -131,9 +131,8 @@ class JacobianOperator:
         """`Jv`, shaped like the output."""
         require_like(v, self._x, "vector")
         if self._dual is None:
-            with torch.enable_grad():
-                u = torch.zeros_like(self.output).requires_grad_()
-                self._dual = u, _pull([self.output], [self._x], [u], keep=True)[0]
+            u = torch.zeros_like(self.output).requires_grad_()
+            self._dual = u, _pull([self.output], [self._x], [u], keep=True)[0]
         u, pulled = self._dual
         return _pull([pulled], [u], [v], differentiable)[0]
 
@@ -167,8 +166,7 @@ def jacobian_operator(f: Field, x: Tensor) -> JacobianOperator:
         x = leaf(x)
         output = refuse_batch_statistics(f(x))
         if output.dim() < 2 or len(output) != len(x):
-            found = tuple(output.shape)
-            raise ValueError(f"requires outputs of shape ({len(x)}, ...). Found {found}.")
+            raise ValueError(f"requires outputs ({len(x)}, ...). Found {tuple(output.shape)}.")
         return JacobianOperator(output, x)
 
 
@@ -241,10 +239,7 @@ def refuse_batch_statistics(output: Tensor) -> Tensor:
             trains = "BatchNorm" in node.name() and getattr(node, "_saved_training", False)
             # InstanceNorm runs the same kernel on a batch of one, without running statistics
             if trains and (len(node._saved_input) > 1 or node._saved_running_mean is not None):
-                raise ValueError(
-                    "requires examples that do not influence one another. "
-                    "Found BatchNorm in training mode: call model.eval()."
-                )
+                raise ValueError("requires model.eval(). Found BatchNorm in training mode.")
             stack.extend(parent for parent, _ in node.next_functions)
     return output
 

@@ -50,7 +50,6 @@ class Ritz(NamedTuple):
 
     values: Tensor  # (B, steps)
     coordinates: Tensor  # (B, steps, steps)
-    live: Tensor  # (B, steps), bool
 
 
 class Density(NamedTuple):
@@ -95,14 +94,18 @@ def power_iteration(
 
 
 def lanczos(
-    operator: Operator, start: Tensor, steps: int, tolerance: float | None = None
+    operator: Operator,
+    start: Tensor,
+    steps: int,
+    tolerance: float | None = None,
+    which: Which = "magnitude",
 ) -> Krylov:
     """Lanczos' tridiagonalization with full reorthogonalization (Lanczos, 1950).
 
     Every new direction is orthogonalized against all earlier ones twice, which is enough
     (Parlett, 1980). A row whose Krylov space is exhausted keeps what it has and rests: the test
     is relative to the operator's size. With a `tolerance` the iteration stops when every
-    row's Ritz value of largest magnitude has a relative residual below it.
+    row's wanted Ritz value, `which`, has a relative residual below it.
 
     >>> scale = torch.tensor([[1.0, 2.0, 4.0]])
     >>> krylov = lanczos(lambda v: scale * v, torch.ones(1, 3), steps=3)
@@ -111,10 +114,9 @@ def lanczos(
     """
     _at_least(1, steps, "steps")
     q = unit(start.flatten(1))
-    batch, dimension = q.shape
-    basis = q.new_zeros(batch, steps, dimension)
-    diagonal, off_diagonal = q.new_zeros(2, batch, steps)
-    scale, size = q.new_zeros(batch), q.new_zeros(batch, dtype=torch.int64)
+    basis = q.new_zeros(len(q), steps, q.shape[1])
+    diagonal, off_diagonal = q.new_zeros(len(q), steps), q.new_zeros(len(q), steps - 1)
+    scale, size = q.new_zeros(len(q)), q.new_zeros(len(q), dtype=torch.int64)
     live = torch.ones_like(size, dtype=torch.bool)
     basis[:, 0] = q
     for j in range(steps):
@@ -126,32 +128,31 @@ def lanczos(
         length = vector_norm(r, dim=1)
         live = live & (length > 100 * torch.finfo(q.dtype).eps * scale)
         residual = r * live.unsqueeze(1)
-        diagonal[:, j], off_diagonal[:, j] = overlap[:, j], length * live
+        diagonal[:, j] = overlap[:, j]
         if j + 1 == steps or not bool(live.any()):
             break
         if tolerance is not None:
             so_far = Krylov(diagonal[:, : j + 1], off_diagonal[:, :j], basis, residual, size)
-            value, _, error = _extreme(so_far, "magnitude")
+            value, _, error = _extreme(so_far, which)
             if bool((error <= tolerance * value.abs()).all()):
-                off_diagonal[:, j] = 0
                 break
+        off_diagonal[:, j] = length * live
         basis[:, j + 1] = residual / torch.where(live, length, 1).unsqueeze(1)
-    shaped = basis.view(batch, steps, *start.shape[1:]), residual.view(start.shape)
-    return Krylov(diagonal, off_diagonal[:, : steps - 1], *shaped, size)
+    shaped = basis.view(len(q), steps, *start.shape[1:]), residual.view(start.shape)
+    return Krylov(diagonal, off_diagonal, *shaped, size)
 
 
 def ritz(krylov: Krylov) -> Ritz:
     """Eigenpairs of each T; rows of zeros past `size` are kept apart, not taken for zeros."""
-    steps = krylov.diagonal.shape[1]
-    live = torch.arange(steps, device=krylov.size.device) < krylov.size.unsqueeze(1)
-    largest = torch.maximum(krylov.diagonal.abs(), pad(krylov.off_diagonal, (0, 1))).amax(1)
-    scale = torch.where(largest > 0, largest, 1).unsqueeze(1)
+    diagonal, side, _, _, size = krylov
+    live = torch.arange(diagonal.shape[1], device=size.device) < size.unsqueeze(1)
+    largest = torch.maximum(diagonal.abs(), pad(side, (0, 1))).amax(1, keepdim=True)
+    scale = torch.where(largest > 0, largest, 1)
     # |T| <= 3 largest: a rest position at 4 sorts behind every live eigenvalue
-    diagonal = torch.where(live, krylov.diagonal / scale, 4.0)
-    side = krylov.off_diagonal / scale
+    projected = torch.diag_embed(torch.where(live, diagonal / scale, 4.0))
     # eigh reads the lower triangle alone
-    values, coordinates = torch.linalg.eigh(torch.diag_embed(diagonal) + torch.diag_embed(side, -1))
-    return Ritz(values * scale * live, coordinates * live.unsqueeze(1), live)
+    values, coordinates = torch.linalg.eigh(projected + torch.diag_embed(side / scale, -1))
+    return Ritz(values * scale * live, coordinates * live.unsqueeze(1))
 
 
 def top_eigenpair(
@@ -177,7 +178,7 @@ def top_eigenpair(
         raise ValueError(f"requires 'magnitude', 'largest' or 'smallest'. Found {which!r}.")
     if which != "magnitude":
         start = unit(start) + 0.1 * unit(random_like(start, generator))
-    krylov = lanczos(operator, start, steps, tolerance)
+    krylov = lanczos(operator, start, steps, tolerance, which)
     value, coordinates, residual = _extreme(krylov, which)
     vector = torch.einsum("bk,bk...->b...", coordinates, krylov.basis)
     limit = CONVERGED if tolerance is None else tolerance
@@ -199,6 +200,7 @@ def spectral_density(
     (tensor([[1., 3.]]), tensor(1.))
     """
     _at_least(1, probes, "probes")
+    require_batch(like, "batch")
     draws = [ritz(lanczos(operator, random_like(like, generator), steps)) for _ in range(probes)]
     weights = torch.cat([draw.coordinates[:, 0] ** 2 for draw in draws], 1) / probes
     return Density(torch.cat([draw.values for draw in draws], 1), weights)
@@ -225,7 +227,7 @@ def trace(
     if method not in ("hutchinson", "hutch++"):
         raise ValueError(f"requires 'hutchinson' or 'hutch++'. Found {method!r}.")
     _at_least(3 if method == "hutch++" else 1, probes, "probes")
-    flat = like.flatten(1)
+    flat = require_batch(like, "batch").flatten(1)
     basis, exact = flat.new_zeros(len(flat), 0, flat.shape[1]), flat.new_zeros(len(flat))
     if method == "hutch++":
         width = min(probes // 3, flat.shape[1])
@@ -235,11 +237,9 @@ def trace(
         for q in basis.unbind(1):
             exact = exact + (q * _product(operator, q, like.shape)).sum(1)
         probes -= 2 * width
-    samples = []
-    for _ in range(probes):
-        z, _ = _orthogonalize(random_like(flat, generator).sign(), basis)
-        samples.append((z * _product(operator, z, like.shape)).sum(1))
-    drawn = torch.stack(samples, 1)
+    signs = (random_like(flat, generator).sign() for _ in range(probes))
+    rests = (_orthogonalize(z, basis)[0] for z in signs)
+    drawn = torch.stack([(z * _product(operator, z, like.shape)).sum(1) for z in rests], 1)
     error = drawn.std(1) / probes**0.5 if probes > 1 else torch.full_like(exact, torch.inf)
     return Estimate(exact + drawn.mean(1), error)
 
@@ -262,12 +262,13 @@ def random_like(like: Tensor, generator: Generator | None) -> Tensor:
 
 
 def _extreme(krylov: Krylov, which: Which) -> tuple[Tensor, Tensor, Tensor]:
-    """The chosen Ritz value, its coordinates in the basis, and its residual."""
+    """The chosen Ritz value, its coordinates in the basis, and its residual; of a and -a, a."""
     found = ritz(krylov)
     rows = torch.arange(len(krylov.size), device=krylov.size.device)
     index, last = torch.zeros_like(krylov.size), krylov.size - 1
     if which != "smallest":
-        top_wins = found.values[rows, last] >= -found.values[:, 0]
+        rounding = 1 + 100 * torch.finfo(found.values.dtype).eps
+        top_wins = rounding * found.values[rows, last] >= -found.values[:, 0]
         index = torch.where(top_wins | (which == "largest"), last, index)
     coordinates = found.coordinates[rows, :, index]
     residual = vector_norm(krylov.residual.flatten(1), dim=1) * coordinates[rows, last].abs()
