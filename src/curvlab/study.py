@@ -349,6 +349,8 @@ def survivors(
     for epsilon in sorted(epsilons):
         alive = alive.clone()
         for rows in torch.split(alive.nonzero().squeeze(1), BATCH):
+            if not len(rows):  # the split of nothing is one empty part
+                break
             found = pgd(model, x[rows], y[rows], epsilon, norm, steps=steps, restarts=restarts,
                         drop_fooled=True, generator=draw)
             alive[rows] = ~found.fooled
