@@ -31,7 +31,7 @@ $(VENV)/.full: requirements.txt requirements-site.txt constraints.txt pyproject.
 	@touch $(VENV)/.site $@
 
 $(BUILD)/.repository: FORCE
-	@mkdir -p $(BUILD) && $(PYTHON) tools/address.py --update $@
+	@mkdir -p $(BUILD) && $(PYTHON) book/_ext/address.py --update $@
 
 $(BUILD)/.built: $(SOURCES) $(VENV)/.site $(BUILD)/.repository
 	@$(BIN)/python tools/build_site.py $(OUT)

@@ -1,27 +1,159 @@
-"""What the theme gets wrong on our pages: foreign scripts, and a description for every page."""
+"""What the theme's templates ask for, and what docutils writes in ways that hurt readers.
 
+Every page gets a description, the part it belongs to, its address and the links that run or edit
+it. Solutions fold natively, tables scroll by themselves, images load when they come near.
+"""
+
+import re
+from pathlib import PurePosixPath
 from typing import Any
 
+import address
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.docutils import SphinxTranslator
 
 DESCRIPTION_LIMIT = 160
+SOURCE_BRANCH = "main"
 
 
-def drop_foreign_scripts(
+class folded(nodes.General, nodes.Element):  # noqa: N801
+    """What stays closed until the reader opens it."""
+
+
+class summary(nodes.General, nodes.TextElement):  # noqa: N801
+    """The line of a folded block that shows."""
+
+
+def visit_folded(self: SphinxTranslator, node: nodes.Element) -> None:
+    """Open a native disclosure: no script, found by the browser's own search."""
+    self.body.append(self.starttag(node, "details", ""))
+
+
+def depart_folded(self: SphinxTranslator, node: nodes.Element) -> None:
+    """Close it."""
+    self.body.append("</div></details>\n")
+
+
+def visit_summary(self: SphinxTranslator, node: nodes.Element) -> None:
+    """Open the line that shows."""
+    self.body.append(self.starttag(node, "summary", ""))
+
+
+def depart_summary(self: SphinxTranslator, node: nodes.Element) -> None:
+    """Close it and begin what is folded."""
+    self.body.append('</summary>\n<div class="folded">')
+
+
+def fold(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Turn every admonition of class `dropdown` into a folded block."""
+    for node in list(doctree.findall(nodes.Admonition)):
+        if "dropdown" not in node.get("classes", []):
+            continue
+        title = node[0]
+        # A link inside a summary could not be reached by keyboard.
+        for link in list(title.findall(nodes.reference)):
+            link.replace_self(link.children)
+        box = folded(ids=node["ids"], names=node["names"], classes=node["classes"])
+        box += summary("", "", *title.children)
+        box += node.children[1:]
+        node.replace_self(box)
+
+
+def describe(doctree: nodes.document | None, meta: dict[str, Any]) -> str:
+    """Return the page's own description, or the beginning of its first paragraph."""
+    if text := meta.get("description"):
+        return str(text)
+    if doctree is None:
+        return ""
+    for paragraph in doctree.findall(nodes.paragraph):
+        text = " ".join(paragraph.astext().split())
+        # Formulas read badly outside the page.
+        if len(text) > 60 and "\\" not in text:
+            if len(text) <= DESCRIPTION_LIMIT:
+                return text
+            return text[:DESCRIPTION_LIMIT].rsplit(" ", 1)[0].rstrip(",;:. ") + " …"
+    return ""
+
+
+def part_of(app: Sphinx, docname: str) -> str:
+    """Return the caption of the part that holds the page, as the table of contents has it."""
+    site_map = app.env.external_site_map
+    for part in site_map.root.subtrees:
+        if docname in [str(item) for item in part.items]:
+            return part.caption or ""
+    return ""
+
+
+def pages_url(repository: str) -> str:
+    """Return where GitHub publishes the site of a repository."""
+    owner, name = repository.split("/")
+    host = f"https://{owner.lower()}.github.io"
+    return f"{host}/" if name.lower() == f"{owner.lower()}.github.io" else f"{host}/{name}/"
+
+
+def colab_url(repository: str, docname: str) -> str:
+    """Return where Colab opens the exported copy of a notebook."""
+    place = f"{repository}/blob/{address.BRANCH}/{address.notebook_path(docname)}"
+    return f"https://colab.research.google.com/github/{place}"
+
+
+IMAGE = re.compile(r"<img\b(?![^>]*\bloading=)")
+WRAPPED = (
+    (re.compile(r"<table\b"), '<div class="scroll"><table'),
+    (re.compile(r"</table>"), "</table></div>"),
+    (re.compile(r"<th>\s*</th>"), "<td></td>"),
+    # The same id in every box of a page.
+    (re.compile(r'<section id="(?:proof|exercise|solution)-content">'), "<section>"),
+    # Roles that docutils and sphinxcontrib-bibtex write and no browser accepts there.
+    (re.compile(r' role="(?:list|doc-biblioentry|note)"'), ""),
+)
+
+
+def mend(body: str) -> str:
+    """Mend the HTML of a page: tables scroll by themselves, images wait, no empty headers."""
+    for pattern, replacement in WRAPPED:
+        body = pattern.sub(replacement, body)
+    return IMAGE.sub('<img loading="lazy" decoding="async"', body)
+
+
+def page_context(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document
 ) -> None:
-    """Remove Thebe, which Jupyter Book loads whether or not a page uses it."""
-    for kind in ("script_files", "css_files"):
-        context[kind] = [
-            file
-            for file in context[kind]
-            if "thebe"
-            not in (str(getattr(file, "filename", "")) + str(file.attributes.get("body")))
-        ]
+    """Add to a page's context what the templates ask for."""
+    repository = address.repository()
+    source = app.env.doc2path(pagename, base=False) if pagename in app.env.all_docs else ""
+    context["description"] = describe(doctree, app.env.metadata.get(pagename, {}))
+    context["kicker"] = part_of(app, pagename)
+    context["has_math"] = 'class="katex' in context.get("body", "")
+    if "body" in context:
+        context["body"] = mend(context["body"])
+    if source.endswith(".ipynb"):
+        context["run"] = {
+            "notebook": address.notebook_path(pagename),
+            "colab": colab_url(repository, pagename) if repository else "",
+        }
+    if repository and source:
+        context["source_url"] = f"https://github.com/{repository}/edit/{SOURCE_BRANCH}/{source}"
+        base = pages_url(repository)
+        context["pageurl"] = base + (
+            "" if pagename == app.config.root_doc else str(PurePosixPath(pagename)) + ".html"
+        )
+        context["card_url"] = base + "_static/card.png"
+
+
+def drop_theme_options(app: Sphinx, config: Config) -> None:
+    """Forget the options of another theme, which Jupyter Book sets whatever the theme is."""
+    config.html_theme_options = {}
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
-    app.connect("html-page-context", drop_foreign_scripts, priority=900)
+    app.add_config_value("comments_config", {}, "html")  # Jupyter Book sets it, nothing reads it
+    app.connect("config-inited", drop_theme_options)
+    app.add_node(folded, html=(visit_folded, depart_folded))
+    app.add_node(summary, html=(visit_summary, depart_summary))
+    app.connect("doctree-resolved", fold)
+    app.connect("html-page-context", page_context, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

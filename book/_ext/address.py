@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = re.compile(
     r"(?:(?:https://|ssh://git@|git@)github\.com[/:])?([\w.-]+/[\w.-]+?)(?:\.git)?/?"
 )
@@ -31,6 +31,11 @@ def repository() -> str:
     ).stdout.strip()
     match = ADDRESS.fullmatch(remote) if "github.com" in remote else None
     return match[1] if match else ""
+
+
+def notebook_path(docname: str) -> str:
+    """Return where the build publishes a chapter's exported notebook, from the site's root."""
+    return f"colab/{docname}.ipynb"
 
 
 def main() -> None:
