@@ -7,12 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rjsmin import jsmin
 from scipy import special
 from scipy.linalg import eigh_tridiagonal
 
 from curvlab.calculus import hessian_operator
 from curvlab.interactive import pack, pack_bytes, unpack
-from curvlab.interactive.host import compact, source
+from curvlab.interactive.host import source
 from curvlab.interactive.networks import travel
 from curvlab.losses import margin_cross_entropy
 from curvlab.networks import MLP
@@ -22,7 +23,7 @@ RNG = np.random.default_rng(0)
 
 
 def test_library_is_small_and_knows_no_page():
-    script = compact(source("numerics.js"))
+    script = jsmin(source("numerics.js"))
     assert len(script.encode()) <= 10 * 1024
     for word in ("document", "window", "import ", "fetch(", "eval(", "Function("):
         assert word not in script
@@ -235,3 +236,17 @@ def test_random_numbers_are_those_of_python(node):
 def test_packing_keeps_three_digits(numbers):
     packed = json.loads(json.dumps(pack(np.array(numbers))))
     np.testing.assert_allclose(unpack(packed), numbers, rtol=6e-4, atol=3e-8)
+
+
+@pytest.mark.parametrize("matrix", [[[1, 2], [2, -3]], [[-2, 0.5], [0.5, -1]], [[3, 1], [1, 2]]])
+@pytest.mark.parametrize("slope", [[1.0, 0.2], [0.05, -0.04]])
+def test_square_maximum_equals_exhaustive_search(node, matrix, slope):
+    found = np.array(
+        node("return numerics.squareMaximum(input.g, input.h, 0.5)", g=slope, h=matrix)
+    )
+    line = np.linspace(-0.5, 0.5, 401)
+    points = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+    gains = points @ slope + np.einsum("ni,ij,nj->n", points, matrix, points) / 2
+    reached = found @ slope + found @ matrix @ found / 2
+    assert np.abs(found).max() <= 0.5
+    assert gains.max() - 1e-12 <= reached <= gains.max() + 1e-4

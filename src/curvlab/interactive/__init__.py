@@ -38,6 +38,10 @@ by name, on one line each, plus a Python module. Comments stand on lines of thei
 is identical wherever NAME is and may become `NAME.js` (a classic script with `src`, same place,
 no `async`); `script[data-curvlab-state=KEY]` may be emptied and given `data-src="KEY.js"`, a
 classic script that runs `curvlab.states["KEY"] = <its JSON>`.
+
+**For strict nbval.** Outputs are the same in each run. When the scripts themselves change, stored
+outputs still work; the sanitizer `<script data-curvlab-(shared|start)="[^"]*">.*?</script>` (with
+`(?s)`) leaves the state and the picture's element to be compared.
 """
 
 from curvlab.interactive.host import Figure, digits, pack, pack_bytes, show, unpack, widget

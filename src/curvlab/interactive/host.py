@@ -194,8 +194,8 @@ class Figure:
 
     @property
     def key(self) -> str:
-        """Names this figure in a page: equal state and code, equal key."""
-        return _digest(self.payload, module(self.name), library(), self.extra)
+        """Names this figure in a page: equal figure and state, equal key."""
+        return _digest(self.name, self.payload, self.extra)
 
     def _repr_html_(self) -> str:
         scripts, at = _scripts(self.name)
@@ -209,7 +209,8 @@ class Figure:
             f'style="max-width:100%;height:auto">{caption}{self.extra}</figure>\n'
             f'<script type="application/json" data-curvlab-state="{self.key}">'
             f"{self.payload}</script>\n{scripts}\n"
-            f'<script>((c) => {{ c.queue.push(["{self.key}", "{at}"]); c.run?.(); }})'
+            f'<script data-curvlab-start="{self.key}">'
+            f'((c) => {{ c.queue.push(["{self.key}", "{at}"]); c.run?.(); }})'
             "(globalThis.curvlab ??= { modules: {}, queue: [], states: {} });</script>"
         )
 

@@ -37,7 +37,7 @@ function control(spec, id, changed) {
         input, get: () => Number(input.value),
         read: (v) => (Number.isFinite(Number(v)) ? Number(v) : spec.value),
         set: (v) => { input.value = v; },
-        show: (v) => { shown.textContent = input.ariaValueText = format(v); },
+        show: (v, all) => { shown.textContent = input.ariaValueText = format(v, all); },
       };
     },
     choice: () => {
@@ -99,7 +99,7 @@ export function mount({ model, el, name, controls, draw, onPoint }) {
     if (width === 0) return;
     drawn = width;
     const now = values();
-    for (const field of fields) field.show?.(now[field.name]);
+    for (const field of fields) field.show?.(now[field.name], now);
     const result = draw(now, width);
     stage.innerHTML = result.svg;
     readout.textContent = result.readout;
@@ -190,6 +190,19 @@ export function mark(shape, x, y, r, kind) {
     : circle(x, y, r, kind);
 }
 
+// A row of [shape or "line", kind, words] that wraps; `height` is what it took.
+export function legend(entries, left, top, width) {
+  let [x, y] = [left, top];
+  const drawn = entries.map(([shape, kind, words]) => {
+    const wide = 34 + 7.2 * words.length;
+    if (x > left && x + wide > left + width) [x, y] = [left, y + 21];
+    const sign = shape === "line" ? line(x, y, x + 22, y, kind) : mark(shape, x + 11, y, 5.5, kind);
+    x += wide + 16;
+    return sign + text(x - wide + 14, y + 4, words);
+  });
+  return { drawn, height: y - top + 21 };
+}
+
 export function ticks(low, high, count = 5) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -238,3 +251,28 @@ export function raster(numbers, columns, color) {
 export const image = (url, x, y, width, height, kind = "") =>
   `<image class="${kind}" href="${url}" x="${x}" y="${y}" width="${width}" height="${height}" ` +
   `preserveAspectRatio="none"/>`;
+
+// The level set of numbers on a grid, as segments between grid positions (marching squares).
+export function contour(numbers, columns, level) {
+  const segments = [];
+  const rows = numbers.length / columns;
+  for (let j = 0; j + 1 < rows; j++) {
+    for (let i = 0; i + 1 < columns; i++) {
+      const corners = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]];
+      const heights = corners.map(([a, b]) => numbers[b * columns + a] - level);
+      const cut = [];
+      corners.forEach(([a, b], k) => {
+        const n = (k + 1) % 4;
+        if (heights[k] < 0 === heights[n] < 0) return;
+        const t = heights[k] / (heights[k] - heights[n]);
+        cut.push([a + t * (corners[n][0] - a), b + t * (corners[n][1] - b)]);
+      });
+      for (let k = 0; k + 1 < cut.length; k += 2) segments.push([cut[k], cut[k + 1]]);
+    }
+  }
+  return segments;
+}
+
+export const segments = (pairs, kind) =>
+  `<path class="${kind}" d="${pairs.map(([[a, b], [c, d]]) =>
+    `M${a.toFixed(1)},${b.toFixed(1)}L${c.toFixed(1)},${d.toFixed(1)}`).join("")}"/>`;

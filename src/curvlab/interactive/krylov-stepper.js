@@ -64,18 +64,20 @@ function errorPanel({ steps }, most, { ritz, power, live, top }, box) {
   const lanczosLine = ritz.slice(0, live).map((values, k) => [area.x(k + 1), height(values[k])]);
   const powerLine = power.slice(0, steps).map((v, k) => [area.x(k + 1), height(v)]);
   const [a, b] = [lanczosLine.at(-1), powerLine.at(-1)];
-  const side = a[0] > box.left + 0.6 * box.width ? ["end", -9] : ["start", 9];
-  const apart = Math.abs(a[1] - b[1]) < 18 && Math.abs(a[0] - b[0]) < 90 ? 16 : 5;
-  const low = Math.min(a[1] + apart, box.top + box.height - 6);
+  const bottom = box.top + box.height;
+  const side = ([x]) => (x > box.left + 0.6 * box.width ? ["end", x - 9] : ["start", x + 9]);
+  const below = a[1] + 18 < bottom ? a[1] + 18 : a[1] - 8;
+  const above = Math.max(b[1] - 8, box.top + 12);
+  const name = (words, point, y, kind) =>
+    text(side(point)[1], y, words, { anchor: side(point)[0], kind: `cl-bold ${kind}` });
   return [
     area.frame,
     path(powerLine, "cl-l2 cl-dash"),
     path(lanczosLine, "cl-l1"),
     mark("square", ...b, 4, "cl-f2 cl-rim"),
     mark("circle", ...a, 4.5, "cl-f1 cl-rim"),
-    text(a[0] + side[1], low, "Lanczos", { anchor: side[0], kind: "cl-bold cl-t1" }),
-    text(b[0] + side[1], Math.min(b[1] - 6, low - 15), "power iteration",
-      { anchor: side[0], kind: "cl-bold cl-t2" }),
+    name("Lanczos", a, below, "cl-t1"),
+    name("power iteration", b, below - above < 15 ? below - 16 : above, "cl-t2"),
   ];
 }
 

@@ -351,6 +351,19 @@ export function trustRegion(values, slopes, radius) {
   return answer(scale(h, radius / norm(h)), high);
 }
 
+// The maximizer of g.d + (1/2) d.Hd over the square |d_i| <= r: a vertex, a stationary point of an
+// edge, or the one inside.
+export function squareMaximum(g, [[a, b], [, c]], r) {
+  const gain = ([x, y]) => g[0] * x + g[1] * y + (a * x * x) / 2 + b * x * y + (c * y * y) / 2;
+  const det = a * c - b * b;
+  const tries = [[-(c * g[0] - b * g[1]) / det, -(a * g[1] - b * g[0]) / det]];
+  for (const s of [-r, r]) {
+    tries.push([s, r], [s, -r], [s, -(g[1] + b * s) / c], [-(g[0] + b * s) / a, s]);
+  }
+  return tries.filter(([x, y]) => Math.abs(x) <= r && Math.abs(y) <= r)
+    .reduce((best, next) => (gain(next) > gain(best) ? next : best));
+}
+
 // Uniform numbers in [0, 1) from a seed (mulberry32), the same in Python and here.
 export function uniforms(seed) {
   let state = seed >>> 0;

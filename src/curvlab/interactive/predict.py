@@ -13,9 +13,7 @@ from curvlab.interactive.host import Figure, State, digits, show
 VALUES: Mapping[str, Any] = {"guess": 50, "shown": False}
 
 
-def state(
-    measured: float, low: float, high: float, *, unit: str = "", log: bool = False
-) -> State:
+def state(measured: float, low: float, high: float, *, unit: str = "", log: bool = False) -> State:
     """The scale from `low` to `high` and the measured value on it, to four digits."""
     if not low < high or (log and not low > 0):
         raise ValueError(f"requires low < high, and low > 0 on a log scale. Found {low}, {high}.")
@@ -55,9 +53,11 @@ def still(state: State) -> Plot:
             axes.set_xscale("log")
         axes.set(yticks=[], xlabel=f"your guess{state['unit'] and ' in' + state['unit']}")
         axes.spines["left"].set_visible(False)
-        middle = np.sqrt(state["low"] * state["high"]) if state["log"] else (
-            state["low"] + state["high"]
-        ) / 2
+        middle = (
+            np.sqrt(state["low"] * state["high"])
+            if state["log"]
+            else (state["low"] + state["high"]) / 2
+        )
         axes.plot([middle], [0], "s", color=style.ORANGE)
         axes.text(middle, 0.015, "?", ha="center", va="bottom", color=style.ORANGE)
     plt.close(drawn)

@@ -1,0 +1,293 @@
+"""Live figures in a real browser: they react, they say what Python computes, they fetch nothing."""
+
+import functools
+import http.server
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+from figure_cases import CASES, Case
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+MODES = {"light": (1000, "light"), "dark": (1000, "dark"), "phone": (390, "light")}
+DRAGGED = ("local-landscape", "trust-region")
+STYLE = """<style>
+html { font-family: system-ui; --pst-color-background: #fff; --pst-color-text-base: #222832; }
+html[data-theme=dark] { --pst-color-background: #14181e; --pst-color-text-base: #ced6dd; }
+body { background: var(--pst-color-background); color: var(--pst-color-text-base); }
+main { max-width: 800px; margin: auto; } </style>"""
+
+
+def document(*bodies: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Figures</title>'
+        '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width">'
+        f"{STYLE}</head><body><main><h1>Figures</h1>{''.join(bodies)}</main></body></html>"
+    )
+
+
+class Site(NamedTuple):
+    browser: Browser
+    base: str
+    folder: Path
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("figures")
+    for name, case in CASES.items():
+        (folder / f"{name}.html").write_text(document(case().figure._repr_html_()))
+    handler = functools.partial(Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with sync_playwright() as play:
+        program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = play.chromium.launch(executable_path=program, args=FLAGS)
+        yield Site(browser, f"http://127.0.0.1:{server.server_port}/", folder)
+        browser.close()
+    server.shutdown()
+    server.server_close()
+
+
+class Visit(NamedTuple):
+    page: Page
+    said: list[str]
+
+
+@pytest.fixture
+def visit(site: Site) -> Iterator[Any]:
+    """Opens a page and fails on a console error, a page error or a request that leaves."""
+    opened = []
+
+    def start(address: str, mode: str = "light", **options: Any) -> Page:
+        width, theme = MODES[mode]
+        page = site.browser.new_page(viewport={"width": width, "height": 900}, **options)
+        said: list[str] = []
+        page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else 0)
+        page.on("pageerror", lambda e: said.append(str(e)))
+        page.on(
+            "request",
+            lambda r: None if r.url.startswith((site.base, "data:")) else said.append(r.url),
+        )
+        page.goto(site.base + address)
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        opened.append(Visit(page, said))
+        return page
+
+    yield start
+    for page, said in opened:
+        page.close()
+        assert said == []
+
+
+@functools.cache
+def case(name: str) -> Case:
+    return CASES[name]()
+
+
+def settle(page: Page) -> None:
+    page.evaluate("new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
+
+
+def readout(page: Page, index: int = 0) -> str:
+    settle(page)
+    return page.locator(".cl-readout").nth(index).inner_text().strip()
+
+
+def drawing(page: Page) -> str:
+    settle(page)
+    return page.locator(".cl-stage").first.inner_html()
+
+
+def text_of(module: ModuleType, state: Any, values: Any) -> str:
+    return re.sub(r"\s+", " ", module.readout(state, values)).strip()
+
+
+def query(values: Any) -> str:
+    return urlencode({k: str(v).lower() if isinstance(v, bool) else v for k, v in values.items()})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_readout_is_the_one_python_computes(visit, name):
+    figure, module, settings = case(name)
+    page = visit(f"{name}.html")
+    page.wait_for_selector(".cl-readout:not(:empty)")
+    assert readout(page) == text_of(module, figure.state, figure.values)
+    for setting in settings:
+        values = {**figure.values, **setting}
+        page.evaluate(f"location.hash = '#{name}?{query(values)}'")
+        page.wait_for_timeout(60)
+        assert readout(page) == text_of(module, figure.state, values)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", CASES)
+def test_keyboard_and_pointer_move_it(visit, name, mode):
+    page = visit(f"{name}.html", mode)
+    page.wait_for_selector(".cl-stage svg")
+    inputs = page.locator(".cl-controls input, .cl-controls select")
+    for i in range(inputs.count()):
+        field = inputs.nth(i)
+        kind = field.evaluate("(e) => e.type")
+        before = (drawing(page), readout(page))
+        field.focus()
+        if kind == "select-one":
+            last = field.evaluate("(e) => e.selectedIndex === e.options.length - 1")
+            page.keyboard.press("ArrowUp" if last else "ArrowDown")
+        elif kind == "checkbox":
+            page.keyboard.press("Space")
+        else:
+            page.keyboard.press(
+                "ArrowRight" if field.evaluate("(e) => e.value !== e.max") else "ArrowLeft"
+            )
+        assert (drawing(page), readout(page)) != before, f"control {i} by keyboard"
+        if kind == "range":
+            assert field.get_attribute("aria-valuetext")
+            before = field.input_value()
+            box = field.bounding_box()
+            for share in (0.85, 0.15):
+                page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+            assert field.input_value() != before, f"control {i} by pointer"
+    page.get_by_role("button", name="Reset").click()
+    figure, module, _ = case(name)
+    assert readout(page) == text_of(module, figure.state, figure.values)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", [n for n in CASES if n in DRAGGED])
+def test_a_handle_can_be_dragged(visit, name, mode):
+    page = visit(f"{name}.html", mode)
+    page.wait_for_selector(".cl-grab")
+    before = readout(page)
+    box = page.locator(".cl-grab").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 25, y - 20, steps=4)
+    page.mouse.up()
+    assert readout(page) != before
+
+
+OVERLAPS = """() => {
+  const bad = [];
+  for (const svg of document.querySelectorAll(".cl-stage svg")) {
+    const frame = svg.getBoundingClientRect();
+    const texts = [...svg.querySelectorAll("text")].filter((t) => t.textContent.trim());
+    const boxes = texts.map((t) => t.getBoundingClientRect());
+    boxes.forEach((a, i) => {
+      if (a.left < frame.left - 1 || a.right > frame.right + 1 || a.top < frame.top - 1 ||
+          a.bottom > frame.bottom + 1) bad.push(`clipped: ${texts[i].textContent}`);
+      boxes.slice(0, i).forEach((b, j) => {
+        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        const both = `${texts[i].textContent} / ${texts[j].textContent}`;
+        if (wide > 2 && high > 4) bad.push(`overlap: ${both}`);
+      });
+    });
+  }
+  return bad;
+}"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_clipped_or_overlaps(visit, name, mode):
+    figure, _, settings = case(name)
+    page = visit(f"{name}.html", mode)
+    for setting in [{}, *settings]:
+        page.evaluate(f"location.hash = '#{name}?{query({**figure.values, **setting})}'")
+        page.wait_for_selector(".cl-stage svg")
+        page.wait_for_timeout(60)
+        settle(page)
+        assert page.evaluate(OVERLAPS) == [], setting
+        assert page.evaluate("document.documentElement.scrollWidth") <= MODES[mode][0]
+
+
+def test_the_same_figure_twice_and_another_beside_it(visit, site):
+    first, second = list(CASES)[:2]
+    html = case(first).figure._repr_html_()
+    body = (html, html, case(second).figure._repr_html_())
+    (site.folder / "three.html").write_text(document(*body))
+    page = visit("three.html")
+    page.mouse.wheel(0, 600)
+    page.wait_for_function("document.querySelectorAll('.cl-stage svg').length === 3")
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
+    assert len(ids) == len(set(ids))
+    before = [readout(page, i) for i in range(3)]
+    assert before[0] == before[1]
+    page.locator("figure.curvlab").nth(1).locator("input[type=range]").first.focus()
+    page.keyboard.press("End")
+    after = [readout(page, i) for i in range(3)]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    assert after[2] == before[2]
+
+
+def test_a_hidden_figure_is_drawn_when_it_shows(visit, site):
+    name = next(iter(CASES))
+    hidden = f'<div id="tab" hidden>{case(name).figure._repr_html_()}</div>'
+    (site.folder / "hidden.html").write_text(document(hidden))
+    page = visit("hidden.html")
+    page.wait_for_timeout(200)
+    assert page.locator(".cl-stage svg").count() == 0
+    page.evaluate("document.getElementById('tab').hidden = false")
+    page.wait_for_selector(".cl-stage svg")
+    assert readout(page)
+
+
+def test_the_address_opens_a_setting_and_the_link_shares_it(visit):
+    name = next(iter(CASES))
+    figure, module, settings = case(name)
+    values = {**figure.values, **settings[0]}
+    page = visit(f"{name}.html#{name}?{query(values)}")
+    page.wait_for_selector(".cl-readout:not(:empty)")
+    assert readout(page) == text_of(module, figure.state, values)
+    assert page.locator(".cl-links a").get_attribute("href") == f"#{name}?{query(values)}"
+
+
+def test_nonsense_in_the_address_is_ignored(visit):
+    name = next(iter(CASES))
+    figure, module, _ = case(name)
+    page = visit(f"{name}.html#{name}?steps=many&start=%3Cb%3E&other=1")
+    page.wait_for_selector(".cl-readout:not(:empty)")
+    assert readout(page) == text_of(module, figure.state, figure.values)
+
+
+def test_print_shows_the_picture(visit):
+    page = visit(f"{next(iter(CASES))}.html")
+    page.wait_for_selector(".cl-stage svg")
+    assert not page.locator("figure.curvlab > img").is_visible()
+    page.emulate_media(media="print")
+    assert page.locator("figure.curvlab > img").is_visible()
+    assert not page.locator(".curvlab-live").is_visible()
+
+
+def test_without_scripts_the_picture_shows(visit, site):
+    context = site.browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.base + f"{next(iter(CASES))}.html")
+    assert page.locator("figure.curvlab > img").is_visible()
+    assert page.locator("figure.curvlab > img").get_attribute("alt")
+    context.close()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_names_follow_the_state(visit, name):
+    page = visit(f"{name}.html")
+    page.wait_for_selector(".cl-stage svg")
+    label = page.locator(".cl-stage svg[role=img]").first
+    assert label.get_attribute("aria-label").endswith(readout(page))
+    for field in page.locator(".cl-controls input, .cl-controls select").all():
+        assert page.locator(f"label[for='{field.get_attribute('id')}']").inner_text().strip()
