@@ -43,7 +43,7 @@ def write_tables(study: "Study", stage: str) -> None:
     }
     for name, rows in tables.items():
         write_table(study, name, rows)
-    record = "".join(json.dumps(jobs[job], sort_keys=True) + "\n" for job in sorted(jobs))
+    record = "".join(json.dumps(jobs[job]) + "\n" for job in sorted(jobs))
     write_atomic(study.results / "records.jsonl", record.encode())
     for job in sorted(jobs):
         if job.kind == "evaluate" and job.number == "1":

@@ -1,0 +1,306 @@
+"""The study's engine on real code paths: finished jobs are believed and never redone, half-written
+ones never are, and the rules of the protocol are what the code does. About 40 seconds."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+from curvlab import study as engine
+from curvlab import tables, zoo
+from curvlab.attacks import pgd
+from curvlab.study import Job, Study
+
+HERE = Path(__file__).resolve().parent.parent / "experiments"
+CELL = "digits/cnn/softplus"
+
+
+def quick(runs: Path) -> Study:
+    return Study(HERE / "quick.yaml", runs)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished quick study."""
+    study = quick(tmp_path_factory.mktemp("quick"))
+    engine.run_stage(study, "quick", 1)
+    return study
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    shutil.copytree(done.runs, tmp_path / "runs")
+    return quick(tmp_path / "runs")
+
+
+def times(study: Study):
+    return {path: path.stat().st_mtime_ns for kind in engine.KINDS[:4]
+            for path in (study.runs / kind).rglob("*") if path.is_file()}
+
+
+def test_a_stage_leaves_complete_tables_and_networks(done):
+    read = {path.stem: pandas.read_csv(path) for path in done.results.glob("*.csv")}
+    assert set(read) == {"accuracy", "curvature", "sweep", "training", "comparisons", "stages"}
+    assert len(read["accuracy"]) == 3 * (1 + 4)
+    assert len(read["curvature"]) == 3 * 5 * 2
+    assert len(read["sweep"]) == 1 + 2 + 1
+    assert len(read["comparisons"]) == 3 * (1 + 4)
+    assert read["sweep"].selected.sum() == 3
+    assert read["stages"].complete.all()
+    for table in read.values():
+        assert {"commit", "machine", "torch"} <= set(table.columns)
+        assert not table.duplicated().any()
+    methods = ("input-gradient", "pgd", "plain")
+    assert zoo.names(done.zoo) == [f"digits/softplus/{method}" for method in methods]
+    assert not list(done.runs.rglob("*.checkpoint"))
+
+
+def test_the_zoo_s_accuracy_is_that_of_the_stored_weights(done):
+    name = "digits/softplus/input-gradient"
+    x, y = engine.data.load("digits", "test")
+    model = zoo.load(name, folder=done.zoo)
+    accuracy = float((model(x).argmax(1) == y).double().mean())
+    assert zoo.card(name, folder=done.zoo)["clean_accuracy"] == pytest.approx(accuracy)
+    assert accuracy > 0.5
+
+
+def test_nothing_finished_is_redone(copy, capsys):
+    before = times(copy)
+    engine.run_stage(copy, "quick", 1)
+    assert times(copy) == before
+    assert "13 of 14 jobs were done" in capsys.readouterr().out
+
+
+def test_a_lost_job_alone_is_redone_and_comes_out_the_same(copy):
+    job = Job("train", CELL, "pgd", "1")
+    first, weights = copy.found(job), copy.path(job, ".safetensors").read_bytes()
+    shutil.rmtree(copy.results)
+    copy.path(job).unlink()
+    copy.path(job, ".safetensors").unlink()
+    before = times(copy)
+    engine.run_stage(copy, "quick", 1)
+    after = times(copy)
+    assert {path for path in after if after[path] != before.get(path)} == {
+        copy.path(job), copy.path(job, ".safetensors")
+    }
+    assert copy.found(job)["loss"] == first["loss"]
+    assert copy.path(job, ".safetensors").read_bytes() == weights
+
+
+def test_a_lost_runs_folder_is_restored_from_the_record(done, tmp_path):
+    study = quick(tmp_path / "runs")
+    shutil.copytree(done.results, study.results)
+    shutil.copytree(done.zoo, study.zoo)
+    before = {path.name: path.read_bytes() for path in study.results.iterdir()}
+    engine.run_stage(study, "quick", 1)
+    assert {path.name: path.read_bytes() for path in study.results.iterdir()} == before
+    assert not list(study.runs.rglob("*.checkpoint"))
+
+
+def test_lost_weights_are_trained_again_to_the_same(copy):
+    job = Job("train", CELL, "plain", "1")
+    weights = copy.path(job, ".safetensors")
+    content = weights.read_bytes()
+    weights.unlink()
+    engine.trained(copy, Job("evaluate", CELL, "plain", "1"))
+    assert weights.read_bytes() == content
+
+
+def test_other_settings_are_not_believed(copy):
+    copy.plan["train"]["learning_rate"] = 0.02
+    with pytest.raises(ValueError, match="made under other settings"):
+        engine.run(copy, Job("train", CELL, "plain", "1"))
+    del copy.plan["train"]["learning_rate"]
+
+
+def test_tables_want_every_job_of_their_stage(copy):
+    copy.path(Job("evaluate", CELL, "pgd", "1")).unlink()
+    (copy.results / "records.jsonl").unlink()
+    with pytest.raises(FileNotFoundError, match="1 missing, first evaluate:digits/cnn"):
+        tables.write_tables(copy, "quick")
+
+
+def test_a_job_that_needs_another_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"requires sweep:.* to be done first"):
+        engine.run(quick(tmp_path), Job("select", CELL, "plain"))
+
+
+COMMAND = [sys.executable, "-m", "curvlab.study", "--study", str(HERE / "quick.yaml")]
+
+
+def test_killed_in_the_middle_it_goes_on_to_the_same_tables(done, tmp_path):
+    runs = tmp_path / "runs"
+    command = [*COMMAND, "--runs", str(runs), "stage:quick"]
+    for moment in (4, 9):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
+            for line in victim.stdout:
+                if f"{moment} of 14" in line:
+                    time.sleep(0.1)
+                    victim.send_signal(signal.SIGKILL)
+        assert victim.returncode == -signal.SIGKILL
+        assert not (runs / "results_files").exists()
+        for path in runs.rglob("*.json"):
+            json.loads(path.read_text())
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for name in ("accuracy", "curvature", "sweep", "comparisons"):
+        same, first = (
+            pandas.read_csv(folder / f"{name}.csv").drop(columns=list(tables.ORIGIN))
+            for folder in (runs / "results_files", done.results)
+        )
+        pandas.testing.assert_frame_equal(same, first, check_exact=True)
+
+
+def test_snakemake_finds_nothing_to_do_after_the_plain_command_and_redoes_what_is_lost(copy):
+    """The hand-over: the same files, so either may go on where the other was stopped."""
+    runs = copy.runs.parent / "given"
+    runs.mkdir()
+    copy.runs.rename(runs / "quick")
+    study = quick(runs / "quick")
+    (study.results / "records.jsonl").unlink()
+    lost = [Job("evaluate", CELL, "pgd", "1"), Job("sweep", CELL, "pgd", "0.25")]
+    for job in lost[:1]:
+        study.path(job).unlink()
+    before = times(study)
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(HERE / "Snakefile"), "--cores", "2",
+        "--config", "quick=1", "--directory", str(runs), "--quiet", "progress",
+    ]
+    environment = {**os.environ, "CURVLAB_RUNS": str(runs)}
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    after = times(study)
+    assert {path for path in after if after[path] != before.get(path)} == {study.path(lost[0])}
+    assert (study.results / "records.jsonl").exists()
+
+
+def record(study, kind, method, number="", **content):
+    job = Job(kind, CELL, method, number)
+    path = study.path(job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"settings": study.settings(job), **content}))
+
+
+@pytest.mark.parametrize(
+    ("trials", "chosen", "within"),
+    [
+        # (clean, l2, linf) at 0.1 and at 1, against a plain clean accuracy of 0.90 and 5 points.
+        ([(0.88, 0.5, 0.4), (0.86, 0.6, 0.5)], 1.0, True),
+        ([(0.88, 0.5, 0.4), (0.84, 0.9, 0.9)], 0.1, True),
+        ([(0.88, 0.5, 0.5), (0.88, 0.6, 0.4)], 0.1, True),
+        ([(0.80, 0.5, 0.4), (0.70, 0.9, 0.9)], 0.1, False),
+        ([(0.70, 0.5, 0.4), (0.80, 0.1, 0.1)], 1.0, False),
+    ],
+)
+def test_the_rule_of_selection(tmp_path, trials, chosen, within):
+    study = quick(tmp_path)
+    record(study, "sweep", "plain", "0", value=0.0, clean=0.9, robust={"l2": 0, "linf": 0})
+    for value, (clean, l2, linf) in zip(("0.1", "1"), trials, strict=True):
+        record(study, "sweep", "input-gradient", value, value=float(value), clean=clean,
+               robust={"l2": l2, "linf": linf})
+    found = engine.select(study, Job("select", CELL, "input-gradient"))
+    assert found["value"] == chosen
+    assert found["within_margin"] == within
+    assert found["at_edge"]
+
+
+def test_an_image_that_fell_stays_fallen(done):
+    x, y = engine.data.load("digits", "test")
+    model = zoo.load("digits/softplus/plain", folder=done.zoo)
+    draw = torch.Generator().manual_seed(0)
+    held = engine.survivors(model, x, y, [0.5, 0.1, 0.25], "l2", 5, 1, draw)
+    assert list(held) == [0.1, 0.25, 0.5]
+    assert bool((held[0.1] | ~held[0.25]).all())
+    assert bool((held[0.25] | ~held[0.5]).all())
+    alone = ~pgd(model, x, y, 0.1, "l2", steps=5, generator=torch.Generator().manual_seed(0)).fooled
+    assert abs(float(held[0.1].double().mean() - alone.double().mean())) < 0.02
+    nothing = engine.survivors(model, x, (y + 1) % 10, [0.1], "l2", 5, 1, draw)
+    assert float(nothing[0.1].double().mean()) < 0.1
+
+
+def test_derivative_norms_agree_with_explicit_matrices(done):
+    x, y = engine.data.load("digits", "test")
+    x, y = x[:6], y[:6]
+    model = zoo.load("digits/softplus/plain", folder=done.zoo)
+    rows = engine.derivative_norms(model, x, y, 30, 1)
+    found = {(row["quantity"], row["statistic"]): row["value"] for row in rows}
+    double = zoo.load("digits/softplus/plain", folder=done.zoo).double()
+
+    def loss(z, label):
+        return torch.nn.functional.cross_entropy(double(z.view(1, 1, 8, 8)), label.view(1))
+
+    def logits(z):
+        return double(z.view(1, 1, 8, 8)).squeeze(0)
+
+    flat = x.double().flatten(1)
+    gradients = torch.stack([torch.func.grad(loss)(z, t) for z, t in zip(flat, y, strict=True)])
+    twice = torch.func.jacrev(torch.func.grad(loss))
+    hessians = torch.stack([twice(z, t) for z, t in zip(flat, y, strict=True)])
+    jacobians = torch.stack([torch.func.jacrev(logits)(z) for z in flat])
+    truth = {
+        "gradient l2": gradients.norm(dim=1),
+        "gradient l1": gradients.abs().sum(1),
+        "Jacobian Frobenius": jacobians.flatten(1).norm(dim=1),
+        "Jacobian spectral": torch.linalg.matrix_norm(jacobians, 2),
+        "Hessian spectral": torch.linalg.matrix_norm(hessians, 2),
+    }
+    for quantity, values in truth.items():
+        expected = float(values.detach().quantile(0.5))
+        assert found[quantity, "median"] == pytest.approx(expected, rel=1e-6), quantity
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_outcomes_survive_packing():
+    outcomes = torch.rand(13, generator=torch.Generator().manual_seed(0)) < 0.5
+    assert engine.unpacked(engine.packed(outcomes), 13).tolist() == outcomes.tolist()
+
+
+def test_comparisons_are_paired_over_images():
+    """Two methods that are right on the same images differ by nothing, with no spread; two that are
+    right half of the time on opposite images have the spread of independent coins."""
+    held = np.arange(400) % 2 == 0
+    cell = Job("evaluate", CELL, "a", "1")
+    jobs = {}
+    for method, outcome in (("a", held), ("b", held), ("c", ~held)):
+        job = cell._replace(method=method)
+        made = dict.fromkeys(tables.ORIGIN, "x")
+        jobs[job] = {**made, "accuracy": [{"attack": "pgd", "images": 400}],
+                     "outcomes": {"pgd/l2/1": engine.packed(torch.tensor(outcome))}}
+        jobs[job._replace(kind="train")] = {**made, "value": 0.0}
+    rows = {(row["method"], row["against"]): row for row in tables.comparisons(jobs)}
+    same, opposite = rows["a", "b"], rows["a", "c"]
+    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
+    assert opposite["difference"] == 0
+    # The difference is +1 or -1 with equal chance: its mean over 400 has a deviation of 1/20.
+    assert opposite["high"] - opposite["low"] == pytest.approx(4 * 0.98 / 20, rel=0.1)
+
+
+@pytest.mark.parametrize("text", ["", "train", "bake:a/b/c/d/1", "train:a/b/c/d", "select:a/b/c"])
+def test_bad_jobs_are_refused(text):
+    with pytest.raises(ValueError, match="requires KIND:DATA/NETWORK"):
+        Job.parse(text)
+
+
+def test_unknown_stages_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"requires a stage among quick\. Found 'slow'"):
+        list(quick(tmp_path).jobs("slow"))
+
+
+@pytest.mark.parametrize("file", ["study.yaml", "quick.yaml"])
+def test_every_method_of_the_study_can_be_made(file, tmp_path):
+    study = Study(HERE / file, tmp_path)
+    for method in study.plan["methods"]:
+        for value in study.values(method):
+            _, strength = study.penalty(method, value)
+            assert strength >= 0
+    for stage in study.plan["stages"]:
+        jobs = list(study.jobs(stage))
+        assert len(jobs) == len(set(jobs))
+        assert [Job.parse(str(job)) for job in jobs[:-1]] == jobs[:-1]
