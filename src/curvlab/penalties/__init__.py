@@ -14,16 +14,40 @@ maximizer that is the maximum's own derivative (Danskin, 1966). Penalties that c
 run the network twice; with dropout the two runs would draw two masks, so switch it off.
 """
 
+from curvlab.penalties.adversary import KrylovAdversary, KrylovStep, Scorpio, krylov_step
 from curvlab.penalties.curvature import Cure, HessianNorm, SecondOrderModel
 from curvlab.penalties.gradient import GradientFiniteDifference, InputGradient
+from curvlab.penalties.jacobian import (
+    CrossLipschitz,
+    JacobianEntrywise,
+    JacobianFrobenius,
+    JacobianSpectral,
+)
+from curvlab.penalties.linearity import Elle, GradAlign, Llr, Soar
 from curvlab.penalties.shared import Penalty, Terms
+from curvlab.penalties.target import FieldTerms, Products, SpectralTarget
 
 __all__ = [
+    "CrossLipschitz",
     "Cure",
+    "Elle",
+    "FieldTerms",
+    "GradAlign",
     "GradientFiniteDifference",
     "HessianNorm",
     "InputGradient",
+    "JacobianEntrywise",
+    "JacobianFrobenius",
+    "JacobianSpectral",
+    "KrylovAdversary",
+    "KrylovStep",
+    "Llr",
     "Penalty",
+    "Products",
+    "Scorpio",
     "SecondOrderModel",
+    "Soar",
+    "SpectralTarget",
     "Terms",
+    "krylov_step",
 ]

@@ -83,5 +83,5 @@ class GradientFiniteDifference(Penalty):
             direction = torch.zeros_like(flat).scatter(1, largest, flat.gather(1, largest).sign())
         size = length(direction).clamp_min(1)
         moved = shared.x + (self.step * direction / size.unsqueeze(1)).view_as(gradient)
-        slope = (shared.at(moved).value - shared.value) * size / self.step
+        slope = (shared.value_at(moved) - shared.value) * size / self.step
         return slope.square() if self.squared else slope

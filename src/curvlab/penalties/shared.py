@@ -39,6 +39,11 @@ class Pass:
         model, y, loss = self._parts
         return Pass(model, point, y, loss)
 
+    def value_at(self, point: Tensor) -> Tensor:
+        """The loss alone at other points, differentiable in the weights."""
+        model, y, loss = self._parts
+        return per_example(loss(model(point.detach()), y), len(point))
+
     def gradient(self, differentiable: bool) -> Tensor:
         """Input gradient of each example's loss."""
         operator = JacobianOperator(self.value.unsqueeze(1), self.x)
@@ -111,6 +116,14 @@ def squared(v: Tensor) -> Tensor:
 def inner(v: Tensor, w: Tensor) -> Tensor:
     """Inner product of each pair of examples."""
     return (v * w).flatten(1).sum(1)
+
+
+def normalized(v: Tensor) -> Tensor:
+    """`v` at unit length for each example, differentiable; a row of zeros stays."""
+    flat = v.flatten(1)
+    largest = flat.detach().abs().amax(1, keepdim=True)
+    flat = flat / torch.where(largest > 0, largest, 1)
+    return torch.nn.functional.normalize(flat, dim=1).view_as(v)
 
 
 def require_one_of(allowed: Collection[str], found: object) -> None:
