@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 
 from curvlab import study as engine
 from curvlab import tables, zoo
-from curvlab.attacks import pgd
+from curvlab.attacks import autoattack, pgd
 from curvlab.study import Job, Study
 
 HERE = Path(__file__).resolve().parent.parent / "experiments"
@@ -43,19 +44,22 @@ def copy(done, tmp_path):
 
 
 def times(study: Study):
-    return {path: path.stat().st_mtime_ns for kind in engine.KINDS[:4]
+    return {path: path.stat().st_mtime_ns for kind in engine.KINDS[:-1]
             for path in (study.runs / kind).rglob("*") if path.is_file()}
 
 
 def test_a_stage_leaves_complete_tables_and_networks(done):
     read = {path.stem: pandas.read_csv(path) for path in done.results.glob("*.csv")}
-    assert set(read) == {"accuracy", "curvature", "sweep", "training", "comparisons", "stages"}
+    assert set(read) == {
+        "accuracy", "curvature", "sweep", "training", "cost", "comparisons", "stages"
+    }
     assert len(read["accuracy"]) == 3 * (1 + 4)
     assert len(read["curvature"]) == 3 * 5 * 2
     assert len(read["sweep"]) == 1 + 2 + 1
     assert len(read["comparisons"]) == 3 * (1 + 4)
     assert read["sweep"].selected.sum() == 3
     assert read["stages"].complete.all()
+    assert read["cost"].relative.between(0.1, 100).all()
     for table in read.values():
         assert {"commit", "machine", "torch"} <= set(table.columns)
         assert not table.duplicated().any()
@@ -77,7 +81,7 @@ def test_nothing_finished_is_redone(copy, capsys):
     before = times(copy)
     engine.run_stage(copy, "quick", 1)
     assert times(copy) == before
-    assert "13 of 14 jobs were done" in capsys.readouterr().out
+    assert "16 of 17 jobs were done" in capsys.readouterr().out
 
 
 def test_a_lost_job_alone_is_redone_and_comes_out_the_same(copy):
@@ -143,7 +147,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_tables(done, tmp_path):
     for moment in (4, 9):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
             for line in victim.stdout:
-                if f"{moment} of 14" in line:
+                if f"{moment} of 17" in line:
                     time.sleep(0.1)
                     victim.send_signal(signal.SIGKILL)
         assert victim.returncode == -signal.SIGKILL
@@ -257,6 +261,21 @@ def test_derivative_norms_agree_with_explicit_matrices(done):
     assert next(model.parameters()).dtype == torch.float32
 
 
+def test_autoattack_s_outcomes_become_rows(copy, monkeypatch):
+    """The whole job, with one of the four attacks and few steps: all four take minutes."""
+    copy.plan["autoattack"] = {"images": 6}
+    monkeypatch.setattr(engine, "autoattack", partial(autoattack, attacks=("apgd-ce",)))
+    job = Job("autoattack", CELL, "pgd", "1")
+    engine.run(copy, job)
+    found = copy.found(job)
+    assert [(row["norm"], row["epsilon"]) for row in found["accuracy"]] == [
+        ("l2", 0.5), ("linf", 0.1)
+    ]
+    for row, digits in zip(found["accuracy"], found["outcomes"].values(), strict=True):
+        assert row["value"] == engine.unpacked(digits, 6).mean()
+        assert row["images"] == 6
+
+
 def test_outcomes_survive_packing():
     outcomes = torch.rand(13, generator=torch.Generator().manual_seed(0)) < 0.5
     assert engine.unpacked(engine.packed(outcomes), 13).tolist() == outcomes.tolist()
@@ -271,7 +290,7 @@ def test_comparisons_are_paired_over_images():
     for method, outcome in (("a", held), ("b", held), ("c", ~held)):
         job = cell._replace(method=method)
         made = dict.fromkeys(tables.ORIGIN, "x")
-        jobs[job] = {**made, "accuracy": [{"attack": "pgd", "images": 400}],
+        jobs[job] = {**made, "accuracy": [{"images": 10_000}, {"images": 400}],
                      "outcomes": {"pgd/l2/1": engine.packed(torch.tensor(outcome))}}
         jobs[job._replace(kind="train")] = {**made, "value": 0.0}
     rows = {(row["method"], row["against"]): row for row in tables.comparisons(jobs)}

@@ -1,14 +1,17 @@
 """The study's engine: `python -m curvlab.study JOB` does one job and leaves one whole file.
 
 A job is `sweep:CELL/METHOD/VALUE` (train briefly, score on validation), `select:CELL/METHOD` (the
-value), `train:CELL/METHOD/SEED`, `evaluate:CELL/METHOD/SEED` (on the test set), or `tables:STAGE`;
-a CELL is DATA/NETWORK/ACTIVATION. `stage:STAGE` runs every job of a stage that is not done yet, in
+value), `cost:CELL/METHOD` (seconds a step), `train:CELL/METHOD/SEED`, `evaluate:CELL/METHOD/SEED`
+and `autoattack:CELL/METHOD/SEED` (on the test set), or `tables:STAGE`; a CELL is
+DATA/NETWORK/ACTIVATION. `stage:STAGE` runs every job of a stage that is not done yet, in
 this process or, with `--side-by-side N`, in N at once. What a job found is
 `RUNS/KIND/CELL/METHOD/NUMBER.json`, written in one move, so a job is done or it is not.
 """
 
 import argparse
+import contextlib
 import hashlib
+import io
 import json
 import os
 import platform
@@ -30,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from curvlab import data, zoo
-from curvlab.attacks import Norm, fools, pgd
+from curvlab.attacks import Norm, autoattack, fools, pgd
 from curvlab.calculus import hessian_operator, jacobian_operator
 from curvlab.data import Examples
 from curvlab.files import write_atomic
@@ -38,13 +41,14 @@ from curvlab.losses import margin_cross_entropy
 from curvlab.spectrum import random_like, top_eigenpair
 from curvlab.training import fit, mixed
 
-KINDS = ("sweep", "select", "train", "evaluate", "tables")
+KINDS = ("sweep", "select", "cost", "train", "evaluate", "autoattack", "tables")
+UNNUMBERED = ("select", "cost")
 NORMS: tuple[Norm, Norm] = ("l2", "linf")
 BATCH = 250
 
 
 class Job(NamedTuple):
-    """One job: `kind:data/network/activation/method/number`; `select` has no number."""
+    """One job: `kind:data/network/activation/method/number`; `select` and `cost` have no number."""
 
     kind: str
     cell: str
@@ -55,7 +59,8 @@ class Job(NamedTuple):
     def parse(cls, text: str) -> "Job":
         kind, _, key = text.partition(":")
         parts = key.split("/")
-        if kind not in KINDS or (kind != "tables" and len(parts) != (4 if kind == "select" else 5)):
+        length = 4 if kind in UNNUMBERED else 5
+        if kind not in KINDS or (kind != "tables" and len(parts) != length):
             raise ValueError(
                 f"requires KIND:DATA/NETWORK/ACTIVATION/METHOD[/NUMBER] with a kind among "
                 f"{', '.join(KINDS)}. Found {text!r}."
@@ -99,8 +104,12 @@ class Study:
                         *(Job("sweep", cell, method, value) for value in self.values(method)),
                         Job("select", cell, method),
                     ]
+                    measures = block.get("measures", ["evaluate"])
+                    if "cost" in measures:
+                        wanted.append(Job("cost", cell, method))
                     for seed in block["seeds"]:
-                        wanted += [Job(kind, cell, method, str(seed)) for kind in KINDS[2:4]]
+                        kinds = [kind for kind in ("evaluate", "autoattack") if kind in measures]
+                        wanted += [Job(kind, cell, method, str(seed)) for kind in ("train", *kinds)]
                     for job in wanted:
                         if job not in seen:
                             seen.add(job)
@@ -143,7 +152,8 @@ class Study:
         method = {k: v for k, v in self.plan["methods"][job.method].items() if k != "price"}
         if job.kind == "sweep":
             del method["values"]
-        parts = ["train", "sweep"] + (["evaluation"] if job.kind == "evaluate" else [])
+        parts = ["train", "sweep"]
+        parts += [part for part in ("evaluate", "autoattack", "cost") if part == job.kind]
         bearing = [
             *(self.plan[part] for part in parts), self.plan["data"][name], method,
             self.plan["networks"][network], self.plan["activations"][activation],
@@ -215,7 +225,8 @@ def run(study: Study, job: Job) -> None:
         study.found(job)
         return
     started = time.perf_counter()
-    work = {"sweep": sweep, "select": select, "train": train, "evaluate": evaluate}[job.kind]
+    work = {"sweep": sweep, "select": select, "cost": cost, "train": train,
+            "evaluate": evaluate, "autoattack": by_autoattack}[job.kind]
     found = work(study, job)
     found = {
         "job": str(job), "settings": study.settings(job), **found, **study.machine,
@@ -316,7 +327,7 @@ def trained(study: Study, job: Job) -> nn.Module:
 
 def evaluate(study: Study, job: Job) -> dict[str, Any]:
     """Clean and robust accuracy and the norms of the derivatives, on the test split."""
-    plan, name = study.plan["evaluation"], job.cell.split("/")[0]
+    plan, name = study.plan["evaluate"], job.cell.split("/")[0]
     entry = study.plan["data"][name]
     model = trained(study, job)
     x, y = examples(name, "test")
@@ -336,6 +347,61 @@ def evaluate(study: Study, job: Job) -> dict[str, Any]:
     curvature = derivative_norms(model, x[: plan["curved"]], y[: plan["curved"]],
                                  plan["products"], int(job.number))
     return {"accuracy": rows, "outcomes": outcomes, "curvature": curvature}
+
+
+def by_autoattack(study: Study, job: Job) -> dict[str, Any]:
+    """Standard AutoAttack at the headline epsilons on the first test images."""
+    plan, name = study.plan["autoattack"], job.cell.split("/")[0]
+    model = trained(study, job)
+    x, y = examples(name, "test")
+    x, y = x[: plan["images"]], y[: plan["images"]]
+    rows, outcomes = [], {}
+    for norm, epsilon in study.plan["data"][name]["headline"].items():
+        with contextlib.redirect_stdout(io.StringIO()):
+            held = ~autoattack(model, x, y, epsilon, norm, seed=int(job.number)).fooled
+        rows.append({"attack": "autoattack", "norm": norm, "epsilon": epsilon, "images": len(y),
+                     "value": share(held)})
+        outcomes[f"autoattack/{norm}/{epsilon:g}"] = packed(held)
+    return {"accuracy": rows, "outcomes": outcomes}
+
+
+def cost(study: Study, job: Job) -> dict[str, Any]:
+    """Seconds a training step, alternated with plain steps so that both meet the same machine."""
+    plan = study.plan["cost"]
+    x, y = examples(job.cell.split("/")[0], "train")
+    size = study.plan["train"]["batch_size"]
+    value = f"{study.found(Job('select', job.cell, job.method))['value']:g}"
+    contenders = {"seconds": study.penalty(job.method, value),
+                  "plain_seconds": study.penalty("plain", study.values("plain")[0])}
+    model = study.network(job.cell, 0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    draw = torch.Generator(x.device).manual_seed(0)
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    peak: dict[str, int] = {}
+    for turn in range(plan["warm_up"] + plan["steps"]):
+        batch = slice(turn * size, (turn + 1) * size)
+        for name, (penalty, strength) in contenders.items():
+            if x.is_cuda:
+                torch.cuda.reset_peak_memory_stats()
+                torch.cuda.synchronize()
+            started = time.perf_counter()
+            terms = penalty(model, x[batch], y[batch], generator=draw)
+            optimizer.zero_grad()
+            torch.autograd.backward((terms.loss + strength * terms.penalty).mean())
+            optimizer.step()
+            if x.is_cuda:
+                torch.cuda.synchronize()
+                peak[name] = max(peak.get(name, 0), torch.cuda.max_memory_allocated())
+            if turn >= plan["warm_up"]:
+                taken[name].append(time.perf_counter() - started)
+    ratios = [a / b for a, b in zip(*taken.values(), strict=True)]
+    return {
+        "value": float(value), "batch_size": size, "steps": plan["steps"],
+        **{name: float(np.median(seconds)) for name, seconds in taken.items()},
+        "relative": float(np.median(ratios)),
+        "low": float(np.quantile(ratios, 0.25)), "high": float(np.quantile(ratios, 0.75)),
+        "peak_bytes": peak.get("seconds"), "plain_peak_bytes": peak.get("plain_seconds"),
+    }
 
 
 def survivors(
@@ -425,10 +491,12 @@ def unpacked(digits: str, count: int) -> "np.ndarray[Any, np.dtype[np.bool_]]":
 
 def price(study: Study, job: Job) -> float:
     """What a job costs, in training passes of plain over one image: only for the estimate."""
-    if job.kind == "tables" or job.kind == "select":
+    if job.kind in ("tables", "select", "cost"):
         return 1.0
+    if job.kind == "autoattack":
+        return float(study.plan["autoattack"]["images"] * 3_000)
     if job.kind == "evaluate":
-        plan, epsilons = study.plan["evaluation"], study.plan["data"][job.cell.split("/")[0]]
+        plan, epsilons = study.plan["evaluate"], study.plan["data"][job.cell.split("/")[0]]
         count = sum(len(budgets) for budgets in epsilons["epsilons"].values())
         return float(plan["attacked"] * plan["steps"] * plan["restarts"] * count) / 2
     plan = study.plan[job.kind]

@@ -11,12 +11,13 @@ import numpy as np
 
 from curvlab import zoo
 from curvlab.files import write_atomic
-from curvlab.study import Job, restore, trained, unpacked, zoo_name
+from curvlab.study import KINDS, Job, restore, trained, unpacked, zoo_name
 
 if TYPE_CHECKING:
     from curvlab.study import Study
 
 Row = dict[str, Any]
+SEEDED = ("train", "evaluate", "autoattack")
 ORIGIN = ("commit", "torch", "curvlab", "python", "machine")
 RESAMPLES = 2_000
 
@@ -38,6 +39,7 @@ def write_tables(study: "Study", stage: str) -> None:
         "curvature": curvature(jobs),
         "sweep": sweeps(study, jobs),
         "training": training(jobs),
+        "cost": costs(jobs),
         "comparisons": comparisons(jobs),
         "stages": stages(study, jobs),
     }
@@ -53,7 +55,7 @@ def write_tables(study: "Study", stage: str) -> None:
 def finished(study: "Study") -> dict[Job, Row]:
     """Every finished job below the runs folder, whatever its stage."""
     found = {}
-    for kind in ("sweep", "select", "train", "evaluate"):
+    for kind in KINDS[:-1]:
         for path in (study.runs / kind).rglob("*.json"):
             content = json.loads(path.read_text(encoding="utf-8"))
             found[Job.parse(content["job"])] = content
@@ -64,16 +66,16 @@ def where(job: Job, value: float) -> Row:
     name, network, activation = job.cell.split("/")
     row: Row = {"data": name, "network": network, "activation": activation,
                 "method": job.method, "value_varied": value}
-    return row | ({"seed": int(job.number)} if job.kind in ("train", "evaluate") else {})
+    return row | ({"seed": int(job.number)} if job.kind in SEEDED else {})
 
 
 def origin(found: Row) -> Row:
     return {key: found[key] for key in ORIGIN}
 
 
-def evaluated(jobs: dict[Job, Row]) -> Iterable[tuple[Job, Row, float]]:
+def evaluated(jobs: dict[Job, Row], *kinds: str) -> Iterable[tuple[Job, Row, float]]:
     for job in sorted(jobs):
-        if job.kind == "evaluate":
+        if job.kind in kinds:
             made = jobs[Job("train", job.cell, job.method, job.number)]
             yield job, jobs[job], made["value"]
 
@@ -81,14 +83,15 @@ def evaluated(jobs: dict[Job, Row]) -> Iterable[tuple[Job, Row, float]]:
 def accuracy(jobs: dict[Job, Row]) -> list[Row]:
     return [
         where(job, value) | row | origin(found)
-        for job, found, value in evaluated(jobs) for row in found["accuracy"]
+        for job, found, value in evaluated(jobs, "evaluate", "autoattack")
+        for row in found["accuracy"]
     ]
 
 
 def curvature(jobs: dict[Job, Row]) -> list[Row]:
     return [
         where(job, value) | row | origin(found)
-        for job, found, value in evaluated(jobs) for row in found["curvature"]
+        for job, found, value in evaluated(jobs, "evaluate") for row in found["curvature"]
     ]
 
 
@@ -121,14 +124,24 @@ def training(jobs: dict[Job, Row]) -> list[Row]:
     return rows
 
 
+def costs(jobs: dict[Job, Row]) -> list[Row]:
+    columns = ("batch_size", "steps", "seconds", "plain_seconds", "relative", "low", "high",
+               "peak_bytes", "plain_peak_bytes")
+    return [
+        where(job, jobs[job]["value"]) | {key: jobs[job][key] for key in columns}
+        | origin(jobs[job])
+        for job in sorted(jobs) if job.kind == "cost"
+    ]
+
+
 def stages(study: "Study", jobs: dict[Job, Row]) -> list[Row]:
     """What of each stage is done: tables claim no more than this."""
     rows = []
     for stage in study.plan["stages"]:
-        wanted = [job for job in study.jobs(stage) if job.kind == "evaluate"]
+        wanted = [job for job in study.jobs(stage) if job.kind != "tables"]
         done = [job for job in wanted if job in jobs]
         last = jobs[done[-1]] if done else dict.fromkeys(ORIGIN, "")
-        rows.append({"stage": stage, "networks": len(wanted), "evaluated": len(done),
+        rows.append({"stage": stage, "jobs": len(wanted), "done": len(done),
                      "complete": len(done) == len(wanted)} | origin(last))
     return rows
 
@@ -136,18 +149,18 @@ def stages(study: "Study", jobs: dict[Job, Row]) -> list[Row]:
 def comparisons(jobs: dict[Job, Row]) -> list[Row]:
     """Differences in accuracy between two methods of one cell and seed, paired over test images:
     the same resampled images for both (percentile bootstrap, 95 %)."""
-    groups: dict[tuple[str, str], list[Job]] = {}
-    for job, _, _ in evaluated(jobs):
-        groups.setdefault((job.cell, job.number), []).append(job)
+    groups: dict[tuple[str, str, str], list[Job]] = {}
+    for job, _, _ in evaluated(jobs, "evaluate", "autoattack"):
+        groups.setdefault((job.cell, job.number, job.kind), []).append(job)
     rows = []
-    for (cell, seed), members in sorted(groups.items()):
+    for (cell, seed, _), members in sorted(groups.items()):
         name, network, activation = cell.split("/")
         for attack in jobs[members[0]]["outcomes"]:
             held = {}
             for job in members:
-                entry = next(row for row in jobs[job]["accuracy"] if row["attack"] == "pgd")
+                images = jobs[job]["accuracy"][-1]["images"]  # the clean row alone has all
                 digits = jobs[job]["outcomes"][attack]
-                held[job.method] = unpacked(digits, entry["images"]).astype(np.float64)
+                held[job.method] = unpacked(digits, images).astype(np.float64)
             count = len(next(iter(held.values())))
             draw = np.random.default_rng(0).multinomial(count, [1 / count] * count, RESAMPLES)
             for first, second in combinations(sorted(held), 2):
