@@ -92,7 +92,8 @@ class SmallCNN(nn.Sequential):
         lost = (0, 0) if padded else (4, 2)
         sides = [((side - lost[0]) // 2 - lost[1]) // 2 for side in (height, width_in)]
         if min(sides) < 1:
-            raise ValueError(f"requires images of at least 10 x 10. Found {height} x {width_in}.")
+            least = "4 x 4" if padded else "12 x 12"
+            raise ValueError(f"requires images of at least {least}. Found {height} x {width_in}.")
         super().__init__(
             nn.Conv2d(channels, 16, 5, padding=2 if padded else 0),
             activation_layer(activation, beta),
