@@ -81,7 +81,7 @@ def power_iteration(
     """
     _at_least(1, steps, "steps")
     limit = CONVERGED if tolerance is None else tolerance
-    v = unit(start.flatten(1))
+    v = unit(start).flatten(1)
     for products in range(1, steps + 1):
         image = _product(operator, v, start.shape)
         value = (v * image).sum(1)
@@ -113,7 +113,7 @@ def lanczos(
     tensor([[1.0000, 2.0000, 4.0000]])
     """
     _at_least(1, steps, "steps")
-    q = unit(start.flatten(1))
+    q = unit(start).flatten(1)
     basis = q.new_zeros(len(q), steps, q.shape[1])
     diagonal, off_diagonal = q.new_zeros(len(q), steps), q.new_zeros(len(q), steps - 1)
     scale, size = q.new_zeros(len(q)), q.new_zeros(len(q), dtype=torch.int64)
