@@ -387,7 +387,8 @@ def cost(study: Study, job: Job) -> dict[str, Any]:
             started = time.perf_counter()
             terms = penalty(model, x[batch], y[batch], generator=draw)
             optimizer.zero_grad()
-            torch.autograd.backward((terms.loss + strength * terms.penalty).mean())
+            objective = (terms.loss + strength * terms.penalty).mean()
+            torch.autograd.backward(objective, inputs=list(model.parameters()))
             optimizer.step()
             if x.is_cuda:
                 torch.cuda.synchronize()
