@@ -12,6 +12,7 @@ beside a certificate from `curvlab.bounds`.
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -56,9 +57,9 @@ class Ball:
             found = f"{float(x.min()):g} to {float(x.max()):g}"
             raise ValueError(f"requires inputs in [{box[0]:g}, {box[1]:g}]. Found {found}.")
 
-    def only(self, keep: Tensor) -> "Ball":
-        """The balls of some of the examples."""
-        return Ball(self.center[keep], self.eps[keep].flatten(), self.norm, self.box)
+    def only(self, rows: Tensor) -> "Ball":
+        """The balls of some of the examples, by their indices or a mask."""
+        return Ball(self.center[rows], self.eps[rows].flatten(), self.norm, self.box)
 
     def project(self, point: Tensor) -> Tensor:
         """A point of the ball and the box near `point`; points inside stay."""
@@ -169,12 +170,12 @@ def pgd(
     True
     """
     _check_steps(steps, restarts, random_start)
-    best = _Best(model, x, y, loss, keep)
+    whole, best = Ball(x, eps, norm, box), _Best(model, x, y, loss, keep)
     for _ in range(restarts):
         rows = best.remaining(drop_fooled)
         if not len(rows):
             break
-        ball = Ball(x[rows], _rows(eps, rows), norm, box)
+        ball = whole.only(rows)
         size = 2.5 * ball.eps / steps if step_size is None else step_size
         point = ball.random(generator) if random_start else ball.center
         for _ in range(steps):
@@ -265,12 +266,13 @@ def apgd(
     (tensor([[0.4000, 0.6000]]), tensor([True]))
     """
     _check_steps(steps, restarts, random_start=True)
-    best, marks = _Best(model, x, y, loss, keep), checkpoints(steps)
+    whole, best = Ball(x, eps, norm, box), _Best(model, x, y, loss, keep)
+    marks = checkpoints(steps)
     for _ in range(restarts):
         rows = best.remaining(drop_fooled)
         if not len(rows):
             break
-        ball = Ball(x[rows], _rows(eps, rows), norm, box)
+        ball = whole.only(rows)
         start = ball.random(generator)
         logits, value, gradient = evaluate(model, start, y[rows], loss)
         best.update(rows, start, logits, value)
@@ -378,6 +380,7 @@ def minimal_norm(
     steps: int = 20,
     restarts: int = 1,
     first: float | None = None,
+    targeted: bool = False,
     loss: ClassifierLoss = margin_cross_entropy,
     box: Box = UNIT_BOX,
     generator: Generator | None = None,
@@ -386,6 +389,8 @@ def minimal_norm(
 
     A budget doubles from `first` until `pgd` succeeds and is then bisected; what counts is the
     distance of the point found, which is last pulled towards the example along their segment.
+    Cross-entropy follows the likeliest class, not the nearest. With `targeted` every class is
+    tried as well, on its own margin, and kept at where it comes closer: slower and stronger.
 
     >>> found = minimal_norm(lambda x: x, torch.tensor([[0.75, 0.25]]), torch.tensor([0]))
     >>> 0.3535 < found.distance.item() < 0.36  # the boundary is 0.5 / sqrt(2) away
@@ -396,27 +401,37 @@ def minimal_norm(
     if first is not None and not 0 < first < math.inf:
         raise ValueError(f"requires a positive first budget. Found {first}.")
     start = (0.5 if norm == "l2" else 0.02) if first is None else first
+    Ball(x, start, norm, box)
     clean = _Best(model, x, y, loss, "fooled")
     nearest, distance = clean.x, torch.where(clean.fooled, 0.0, torch.inf).to(x.dtype)
-    failed = torch.zeros_like(distance)
-    rows = (~clean.fooled).nonzero().squeeze(1)
-    for _ in range(rounds):
-        if not len(rows):
-            break
-        low, high = failed[rows], distance[rows]
-        guess = torch.where(low > 0, 2 * low, start)
-        budget = torch.where(high.isfinite(), (low + high) / 2, guess)
-        found = pgd(
-            *(model, x[rows], y[rows], budget, norm),
-            steps=steps, restarts=restarts, loss=loss, box=box, drop_fooled=True,
-            generator=generator,
-        )  # fmt: skip
-        length = _length(found.x - x[rows], norm)
-        failed[rows[~found.fooled]] = budget[~found.fooled]
-        closer = found.fooled & (length < high)
-        nearest[rows[closer]], distance[rows[closer]] = found.x[closer], length[closer]
+    classes = _values(model, x[:1], y[:1], loss)[0].shape[1] if targeted else 0
+    aims: list[ClassifierLoss] = [partial(_margin_to, target=target) for target in range(classes)]
+    for aim in (loss, *aims):
+        rows, failed = (~clean.fooled).nonzero().squeeze(1), torch.zeros_like(distance)
+        for number in range(rounds):
+            if not len(rows):
+                break
+            low, high = failed[rows], distance[rows]
+            guess = torch.where(low > 0, 2 * low, start)
+            middle = 0.98 * high if aim is not loss and number == 0 else (low + high) / 2
+            budget = torch.where(high.isfinite(), middle, guess)
+            found = pgd(
+                *(model, x[rows], y[rows], budget, norm),
+                steps=steps, restarts=restarts, loss=aim, box=box, drop_fooled=True,
+                generator=generator,
+            )  # fmt: skip
+            length = _length(found.x - x[rows], norm)
+            failed[rows[~found.fooled]] = budget[~found.fooled]
+            closer = found.fooled & (length < high)
+            nearest[rows[closer]], distance[rows[closer]] = found.x[closer], length[closer]
+            if aim is not loss and number == 0:
+                rows = rows[closer]
     nearest = _pulled_back(model, x, y, nearest)
     return Minimal(torch.where(distance.isfinite(), _length(nearest - x, norm), distance), nearest)
+
+
+def _margin_to(logits: Tensor, y: Tensor, target: int) -> Tensor:
+    return logits[:, target] - logits.gather(1, y.unsqueeze(1)).squeeze(1)
 
 
 @torch.no_grad()
@@ -645,10 +660,6 @@ def _length(delta: Tensor, norm: Norm) -> Tensor:
         delta.flatten(1), 2 if norm == "l2" else math.inf, dim=1
     )
     return length
-
-
-def _rows(eps: float | Tensor, rows: Tensor) -> float | Tensor:
-    return eps[rows] if isinstance(eps, Tensor) and eps.dim() else eps
 
 
 def _check_steps(steps: int, restarts: int, random_start: bool) -> None:
