@@ -180,7 +180,7 @@ def test_gauss_newton_spectrum_is_only_a_part_where_they_are_not():
 
 
 def test_gauss_newton_spectrum_keeps_the_digits_of_confident_examples():
-    logits = torch.tensor([[1.0, 0.3, 0.0], [12, 0, -1], [25, 1, 0], [-5, 40, 3]])
+    logits = torch.tensor([[1.0, 0.3, 0.0], [12, 0, -1], [25, 1, 0], [-5, 40, 3], [5, 0, 21]])
     found = gauss_newton_spectrum(lambda x: x, logits).double()
     p = logits.double().softmax(1)
     exactly = torch.linalg.eigvalsh(torch.diag_embed(p) - p.unsqueeze(2) * p.unsqueeze(1))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.func import debug_unwrap, grad, hessian, jacfwd, jacrev, jvp, linearize, vmap
 from truth import generator, problem
@@ -35,6 +35,8 @@ def points(size=6, seed=0):
 
 
 @settings(deadline=None, max_examples=100)
+@example(25.0, 1.0)
+@example(-25.0, 1.0)
 @given(st.floats(-1e4, 1e4), st.sampled_from([0.1, 1.0, 8.0, 100.0]))
 def test_softplus_and_two_derivatives_in_float64(point, beta):
     z = torch.tensor(point, dtype=torch.float64, requires_grad=True)

@@ -188,8 +188,9 @@ def gauss_newton_spectrum(model: Field, x: Tensor, differentiable: bool = False)
 def gauss_newton_root(logits: JacobianOperator, differentiable: bool = False) -> Tensor:
     """`M` of shape `(B, C, d)` with `M'M = J'SJ`, from all rows of J.
 
-    With `q = sqrt(p)` and `R = diag(q) (I - qq')`, `S = RR'` and `M = R'J`; `1 - p_k` is summed
-    from the other classes, so confident examples keep their digits.
+    With `q = sqrt(p)` and `R = diag(q) (I - qq')`, `S = RR'` and `M = R'J`. Where some p_k is near
+    one, what `1 - p_k` loses by rounding reaches the eigenvalues squared: confident examples keep
+    their digits.
 
     >>> root = gauss_newton_root(jacobian_operator(lambda x: x, torch.zeros(1, 2)))
     >>> root.mT @ root  # S itself
@@ -199,9 +200,8 @@ def gauss_newton_root(logits: JacobianOperator, differentiable: bool = False) ->
     rows = logits.matrix(differentiable).flatten(2)
     z = logits.output if differentiable else logits.output.detach()
     q = (z.log_softmax(1) / 2).exp()
-    same = torch.eye(q.shape[1], dtype=torch.bool, device=q.device)
-    others = q.square() @ (~same).to(q.dtype)
-    projector = torch.where(same, others.unsqueeze(1), -q.unsqueeze(2) * q.unsqueeze(1))
+    identity = torch.eye(q.shape[1], dtype=q.dtype, device=q.device)
+    projector = identity - q.unsqueeze(2) * q.unsqueeze(1)
     return projector * q.unsqueeze(1) @ (rows - rows.mean(1, keepdim=True))
 
 
