@@ -396,10 +396,8 @@ def _check_affine(layer: nn.Linear | nn.Conv2d) -> None:
 
 
 def _leaves(model: nn.Module) -> Iterator[nn.Module]:
-    if not isinstance(model, nn.Sequential):
-        raise ValueError(f"requires an nn.Sequential. Found {type(model).__name__}.")
-    for layer in model:
-        if isinstance(layer, nn.Sequential):
+    if isinstance(model, nn.Sequential):
+        for layer in model:
             yield from _leaves(layer)
-        else:
-            yield layer
+    else:
+        yield model
