@@ -8,6 +8,7 @@ import torch
 from penalty_oracles import C, D, batch, network
 
 import curvlab.penalties as penalties
+from curvlab.data import Examples
 from curvlab.losses import margin_cross_entropy
 from curvlab.penalties import (
     CrossLipschitz,
@@ -27,6 +28,7 @@ from curvlab.penalties import (
     SecondOrderModel,
     Soar,
 )
+from curvlab.training import TrainingError, fit
 
 FIXED = [
     InputGradient(),
@@ -160,6 +162,43 @@ def test_bad_batches_are_refused(penalty):
     with pytest.raises(ValueError, match="BatchNorm in training mode"):
         penalty(mixing, x, y)
     assert penalty(mixing.eval(), x, y).penalty.isfinite().all()
+
+
+@every
+def test_a_diverged_network_gives_nan_and_no_error_of_its_own(penalty):
+    model, (x, y) = network(), batch()
+    torch.nn.init.constant_(model[1].weight, torch.nan)
+    terms = run(penalty, model, x, y)
+    assert terms.loss.isnan().all()
+    assert terms.penalty.isnan().all()
+
+
+def test_fit_names_the_step_at_which_a_penalized_training_diverges():
+    model, (x, y) = network(), batch(64)
+    with pytest.raises(TrainingError, match=r"requires a finite loss. Found .* at step \d"):
+        fit(
+            model,
+            Examples(x, y),
+            HessianNorm(),
+            strength=1.0,
+            epochs=2,
+            seed=0,
+            batch_size=8,
+            learning_rate=1e300,
+            quiet=True,
+        )
+
+
+@pytest.mark.parametrize("penalty", [InputGradient(), Cure(), HessianNorm(), KrylovAdversary(0.3)])
+def test_naming_the_weights_leaves_out_the_images_and_changes_nothing(penalty):
+    model, (x, y) = network(), batch()
+    found = []
+    for inputs in (None, list(model.parameters())):
+        model.zero_grad()
+        terms = run(penalty, model, x, y)
+        (terms.loss + terms.penalty).mean().backward(inputs=inputs)
+        found.append([weight.grad for weight in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 @every

@@ -139,7 +139,7 @@ class PgdTraining(Objective):
 class Fgsm(Objective):
     """The loss after one full step (Goodfellow et al., 2015); in l2 along the gradient.
 
-    The original paper averages this with the clean loss; most later work, and this, does not.
+    The original paper averages this with the clean loss; this does not.
     `random_start=True, step_size=1.25 * epsilon` is the fast training of Wong et al. (2020).
 
     >>> model, x, y = torch.nn.Linear(2, 2), torch.rand(3, 2), torch.tensor([0, 1, 0])

@@ -23,17 +23,17 @@ from curvlab.trust_region import trust_region
 
 @dataclass(frozen=True)
 class Scorpio(Penalty):
-    """`g'd + d'Hd/2` at the d that Frank-Wolfe finds (Tsiligkaridis & Roberts, 2020).
+    """`g'd + d'Hd/2` at a d found by an iterative scheme (Tsiligkaridis & Roberts, 2020).
 
-    `steps` full steps, each to the point of the ball farthest along `g + Hd`, from d = 0: the
-    first needs no product, so one step is the gradient's own adversary. Where H is positive
-    semidefinite (cross-entropy on piecewise-linear networks) no step goes down, though it can end
-    at a poor corner of the l-infinity ball; where it is not, the steps may cycle, and the last
-    one is taken.
+    The scheme is Frank-Wolfe: `steps` full steps, each to the point of the ball farthest along
+    `g + Hd`, from d = 0. The first needs no product and is the gradient's own adversary. Where H
+    is positive semidefinite (cross-entropy on piecewise-linear networks) no step goes down,
+    though it can end at a poor corner of the l-infinity ball; where it is not, the steps may
+    cycle, and the last one is taken.
 
-    The authors published no training code. `difference=None` takes exact products; a number h
-    takes `(grad(x + h d) - grad(x)) / h`, without second derivatives in the inner steps, and at
-    h = 1 the gradient at the attacked point itself.
+    The authors published no training code, and the step rule here is a choice. `difference=None`
+    takes exact products; a number h takes `(grad(x + h d) - grad(x)) / h`, without second
+    derivatives in the inner steps, and at h = 1 the gradient at the attacked point itself.
 
     >>> model, x, y = torch.nn.Linear(2, 2, bias=False), torch.zeros(1, 2), torch.tensor([0])
     >>> model.weight.data = torch.tensor([[2.0, 0.0], [-2.0, 0.0]])
@@ -84,9 +84,9 @@ class KrylovAdversary(Penalty):
     differentiable product follows. There is no step size and no direction to choose. One step is
     the gradient penalty with the curvature along the gradient; more steps raise the value towards
     the exact maximum and reach it when the space is exhausted, unless g misses the top
-    eigenvectors of H, which no product with g then shows. With large `epsilon` it is the Hessian
-    norm's `epsilon^2 / 2 |H|` of the space. Where g = 0 the space grows from a fixed random
-    direction. Qian et al. (2022) train on second-order adversarial examples from a Krylov space
+    eigenvectors of H, which no product with g then shows. For large `epsilon` it tends to
+    `epsilon^2 / 2` times the largest eigenvalue that the space shows, if that is positive. Where
+    g = 0 the space grows from a fixed random direction. Qian et al. (2022) train on second-order adversarial examples from a Krylov space
     by GMRES, for non-symmetric matrices: the Hessian is symmetric, and short recurrences suffice.
 
     For "linf" the l2 solution in the ball around the box, of radius `epsilon sqrt(d)`, is clipped

@@ -31,8 +31,8 @@ class HessianNorm(Penalty):
     eigenvalues a and -a are both largest, power iteration finds a mixture for which only the
     first is right. Methods for v:
 
-    - "lanczos": `steps` Lanczos products, the idea of Cui et al. (2022). Their published code runs
-      more steps than the matrix has rows, without reorthogonalization.
+    - "lanczos": `steps` Lanczos products, the idea of Cui et al. (2022), whose published code does
+      not reorthogonalize.
     - "power": `steps` products of power iteration.
     - "ascent": `steps` steps of normalized gradient ascent on `|Hv|` with the step size `rate`,
       two products each, as Mustafa et al. do. It is power iteration on the square of H plus
@@ -129,10 +129,10 @@ class Cure(Penalty):
     z. Published variants differ in every detail; each is a choice of fields here:
 
     - the paper: squared, z the unit vector of the gradient's signs ("sign");
-    - a widely copied implementation: `squared=False, step=3`, eval mode, and a strength that
-      shrinks with the batch because its loss is a mean;
+    - a public implementation: `squared=False, step=3`, eval mode, and a strength that shrinks
+      with the batch because its loss is a mean;
     - Abad Rocamora et al. (2024) compare with the squared change at the l-infinity corner x +
-      step sign(g) ("corner") and hold the clean gradient fixed: `detach=True`, a third cheaper;
+      step sign(g) ("corner") and hold the clean gradient fixed: `detach=True`, which is cheaper;
     - others take z along the gradient itself ("gradient").
 
     Across a rectifier's kink the change does not shrink with the step, so on such networks the

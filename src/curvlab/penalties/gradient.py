@@ -47,7 +47,7 @@ class InputGradient(Penalty):
 
 @dataclass(frozen=True)
 class GradientFiniteDifference(Penalty):
-    """The gradient's norm as the slope to a point `step` away (Finlay & Oberman, 2021).
+    """The gradient's norm as the slope to a point `step` away (Finlay & Oberman, 2019).
 
     The point lies along the detached unit gradient (l2), its signs (l1) or its largest entry
     (linf), so no second derivative is needed. `step` is the distance in l2 for each norm, and

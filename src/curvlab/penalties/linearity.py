@@ -33,7 +33,7 @@ class Llr(Penalty):
     `|loss(x + d) - loss(x) - d'g| + ratio |d'g|` at the d in the ball that maximizes the first
     term, found by `steps` projected steps of ascent from a random start and held fixed. By the
     triangle inequality the two together, at `ratio = 1`, bound the change of the loss at d. The
-    paper weighs the terms by lambda = 4 and mu = 3, which is a strength of 4 and `ratio = 0.75`.
+    weights lambda = 4 and mu = 3 of a public implementation are a strength of 4 at `ratio = 0.75`.
     The ball is not clipped to the pixels' range. A cheap variant compared by Abad Rocamora et al.
     (2024) replaces the maximization by a random pair of points and squares the error.
 
@@ -114,8 +114,8 @@ class GradAlign(Penalty):
     The nearby point is uniform in the ball. The cosine has no scale: the penalty does not shrink
     with the gradient, and is not defined where one vanishes. There it is 0 here; the authors'
     code drops such examples from the mean, others take 1. Their code holds the clean gradient
-    fixed when it trains with FGSM (`detach`), the paper does not say so. The value is computed
-    as half the squared distance of the unit gradients, which keeps its digits near 0.
+    fixed when it trains with FGSM: `detach`. The value is computed as half the squared distance
+    of the unit gradients, which keeps its digits near 0.
 
     >>> model, x, y = torch.nn.Linear(2, 2), torch.rand(3, 2), torch.tensor([0, 1, 0])
     >>> bool((GradAlign(epsilon=0.1)(model, x, y).penalty < 1e-6).all())  # two classes, no layers
@@ -140,15 +140,15 @@ class GradAlign(Penalty):
 
 @dataclass(frozen=True)
 class Soar(Penalty):
-    """A bound on the quadratic model's maximum by one augmented matrix (Ma et al., 2020).
+    """A bound on the quadratic model's maximum by one augmented matrix (after Ma et al., 2020).
 
     With `A = [[H, g], [g', 1]]` the model's rise over a ball of squared l2 radius r is at most
     `(r + 1) / 2 |A| - 1/2`; r is `epsilon^2`, or `d epsilon^2` for l-infinity. At epsilon = 0 it
-    is not 0 but `(|A| - 1) / 2`. The paper puts the mean of |Az| over Gaussian z for |A|, which
-    can be smaller (by sqrt(2 / pi) for rank one): it is multiplied here by sqrt(pi / 2), so that
-    the mean is an upper bound ("gaussian", one draw). "lanczos" takes `steps` products from a
-    random start and gives |A| itself from below. Their second version claims no robustness beyond
-    attacks on cross-entropy: compare with other losses.
+    is not 0 but `(|A| - 1) / 2`. The mean of |Az| over Gaussian z does not bound |A|: for rank
+    one it is sqrt(2 / pi) of it. It is multiplied here by sqrt(pi / 2), and then it does
+    ("gaussian", one draw). "lanczos" takes `steps` products from a random start and gives |A|
+    itself from below. The abstract of the paper's second version limits its claim to attacks on
+    cross-entropy: compare with other losses.
 
     >>> model, x, y = torch.nn.Linear(2, 2), torch.rand(3, 2), torch.tensor([0, 1, 0])
     >>> Soar(epsilon=0.1)(model, x, y).penalty.shape

@@ -63,7 +63,8 @@ class Penalty(ABC):
     """A regularizer of a classifier's input derivatives.
 
     Called with a model and a batch, it returns loss and penalty of each example, both
-    differentiable in the weights. What it draws comes from `generator`.
+    differentiable in the weights. What it draws comes from `generator`. Where a loss is not
+    finite the penalties are NaN.
     """
 
     def __call__(
@@ -77,6 +78,9 @@ class Penalty(ABC):
     ) -> Terms:
         with torch.enable_grad():
             shared = Pass(model, x, y, loss)
+            if not bool(shared.value.isfinite().all()):
+                # a diverged training: its own loop knows the step and should name it
+                return Terms(shared.value, torch.full_like(shared.value, torch.nan))
             return Terms(shared.value, self.measure(shared, generator))
 
     @abstractmethod
