@@ -86,8 +86,10 @@ class KrylovAdversary(Penalty):
     the exact maximum and reach it when the space is exhausted, unless g misses the top
     eigenvectors of H, which no product with g then shows. For large `epsilon` it tends to
     `epsilon^2 / 2` times the largest eigenvalue that the space shows, if that is positive. Where
-    g = 0 the space grows from a fixed random direction. Qian et al. (2022) train on second-order adversarial examples from a Krylov space
-    by GMRES, for non-symmetric matrices: the Hessian is symmetric, and short recurrences suffice.
+    g = 0 the space grows from a fixed random direction.
+
+    Qian et al. (2022) train on second-order adversarial examples from a Krylov space by GMRES,
+    for non-symmetric matrices: the Hessian is symmetric, and short recurrences suffice.
 
     For "linf" the l2 solution in the ball around the box, of radius `epsilon sqrt(d)`, is clipped
     to the box and starts `corners` Frank-Wolfe steps, one product each, on H + s with -s its
