@@ -16,8 +16,8 @@ import pandas
 import pytest
 import torch
 
+from curvlab import measures, tables, zoo
 from curvlab import study as engine
-from curvlab import tables, zoo
 from curvlab.attacks import autoattack, pgd
 from curvlab.study import Job, Study
 
@@ -51,7 +51,8 @@ def times(study: Study):
 def test_a_stage_leaves_complete_tables_and_networks(done):
     read = {path.stem: pandas.read_csv(path) for path in done.results.glob("*.csv")}
     assert set(read) == {
-        "accuracy", "curvature", "sweep", "training", "cost", "comparisons", "stages"
+        "accuracy", "curvature", "distance", "masking", "certified", "sweep", "training", "cost",
+        "comparisons", "stages",
     }
     assert len(read["accuracy"]) == 3 * (1 + 4)
     assert len(read["curvature"]) == 3 * 5 * 2
@@ -59,6 +60,9 @@ def test_a_stage_leaves_complete_tables_and_networks(done):
     assert len(read["comparisons"]) == 3 * (1 + 4)
     assert read["sweep"].selected.sum() == 3
     assert read["stages"].complete.all()
+    assert read["distance"].value.between(0, 8).all()
+    assert read["masking"].gap.between(-1, 1).all()
+    assert read["certified"].value.between(0, 1).all()
     assert read["cost"].relative.between(0.1, 100).all()
     for table in read.values():
         assert {"commit", "machine", "torch"} <= set(table.columns)
@@ -81,7 +85,7 @@ def test_nothing_finished_is_redone(copy, capsys):
     before = times(copy)
     engine.run_stage(copy, "quick", 1)
     assert times(copy) == before
-    assert "16 of 17 jobs were done" in capsys.readouterr().out
+    assert "19 of 20 jobs were done" in capsys.readouterr().out
 
 
 def test_a_lost_job_alone_is_redone_and_comes_out_the_same(copy):
@@ -147,7 +151,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_tables(done, tmp_path):
     for moment in (4, 9):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
             for line in victim.stdout:
-                if f"{moment} of 17" in line:
+                if f"{moment} of 20" in line:
                     time.sleep(0.1)
                     victim.send_signal(signal.SIGKILL)
         assert victim.returncode == -signal.SIGKILL
@@ -219,13 +223,13 @@ def test_an_image_that_fell_stays_fallen(done):
     x, y = engine.data.load("digits", "test")
     model = zoo.load("digits/softplus/plain", folder=done.zoo)
     draw = torch.Generator().manual_seed(0)
-    held = engine.survivors(model, x, y, [0.5, 0.1, 0.25], "l2", 5, 1, draw)
+    held = measures.survivors(model, x, y, [0.5, 0.1, 0.25], "l2", 5, 1, draw)
     assert list(held) == [0.1, 0.25, 0.5]
     assert bool((held[0.1] | ~held[0.25]).all())
     assert bool((held[0.25] | ~held[0.5]).all())
     alone = ~pgd(model, x, y, 0.1, "l2", steps=5, generator=torch.Generator().manual_seed(0)).fooled
     assert abs(float(held[0.1].double().mean() - alone.double().mean())) < 0.02
-    nothing = engine.survivors(model, x, (y + 1) % 10, [0.1], "l2", 5, 1, draw)
+    nothing = measures.survivors(model, x, (y + 1) % 10, [0.1], "l2", 5, 1, draw)
     assert float(nothing[0.1].double().mean()) < 0.1
 
 
@@ -233,7 +237,7 @@ def test_derivative_norms_agree_with_explicit_matrices(done):
     x, y = engine.data.load("digits", "test")
     x, y = x[:6], y[:6]
     model = zoo.load("digits/softplus/plain", folder=done.zoo)
-    rows = engine.derivative_norms(model, x, y, 30, 1)
+    rows = measures.derivative_norms(model, x, y, 30, 1)
     found = {(row["quantity"], row["statistic"]): row["value"] for row in rows}
     double = zoo.load("digits/softplus/plain", folder=done.zoo).double()
 
@@ -261,6 +265,30 @@ def test_derivative_norms_agree_with_explicit_matrices(done):
     assert next(model.parameters()).dtype == torch.float32
 
 
+def test_no_attack_beats_a_certificate(done):
+    """On the same images: certified at a radius is at most unfooled at it, under every attack."""
+    x, y = engine.data.load("digits", "test")
+    model = zoo.load("digits/softplus/input-gradient", folder=done.zoo)
+    nearest = torch.tensor(measures.distances(model, x[:50], y[:50], "l2", 20, 1))
+    rows = measures.certified(model, x[:50], y[:50], [0.02, 0.1])
+    for row in rows:
+        assert row["value"] <= measures.share(nearest >= row["epsilon"] - 1e-5)
+    found = {(row["certificate"], row["epsilon"]): row["value"] for row in rows}
+    assert found["combined", 0.02] >= max(found["lipschitz", 0.02], found["curvature", 0.02]) > 0
+
+
+def test_distances_and_accuracies_agree(done):
+    x, y = engine.data.load("digits", "test")
+    model = zoo.load("digits/softplus/plain", folder=done.zoo)
+    nearest = torch.tensor(measures.distances(model, x[:40], y[:40], "l2", 20, 1))
+    right = measures.correct(model, x[:40], y[:40])
+    assert torch.equal(nearest > 0, right)
+    beyond = 1.2 * float(nearest.max())
+    draw = torch.Generator().manual_seed(0)
+    held = measures.survivors(model, x[:40], y[:40], [beyond], "l2", 20, 1, draw)[beyond]
+    assert not bool(held.any())
+
+
 def test_autoattack_s_outcomes_become_rows(copy, monkeypatch):
     """The whole job, with one of the four attacks and few steps: all four take minutes."""
     copy.plan["autoattack"] = {"images": 6}
@@ -272,13 +300,13 @@ def test_autoattack_s_outcomes_become_rows(copy, monkeypatch):
         ("l2", 0.5), ("linf", 0.1)
     ]
     for row, digits in zip(found["accuracy"], found["outcomes"].values(), strict=True):
-        assert row["value"] == engine.unpacked(digits, 6).mean()
+        assert row["value"] == measures.unpacked(digits, 6).mean()
         assert row["images"] == 6
 
 
 def test_outcomes_survive_packing():
     outcomes = torch.rand(13, generator=torch.Generator().manual_seed(0)) < 0.5
-    assert engine.unpacked(engine.packed(outcomes), 13).tolist() == outcomes.tolist()
+    assert measures.unpacked(measures.packed(outcomes), 13).tolist() == outcomes.tolist()
 
 
 def test_comparisons_are_paired_over_images():
@@ -291,7 +319,7 @@ def test_comparisons_are_paired_over_images():
         job = cell._replace(method=method)
         made = dict.fromkeys(tables.ORIGIN, "x")
         jobs[job] = {**made, "accuracy": [{"images": 10_000}, {"images": 400}],
-                     "outcomes": {"pgd/l2/1": engine.packed(torch.tensor(outcome))}}
+                     "outcomes": {"pgd/l2/1": measures.packed(torch.tensor(outcome))}}
         jobs[job._replace(kind="train")] = {**made, "value": 0.0}
     rows = {(row["method"], row["against"]): row for row in tables.comparisons(jobs)}
     same, opposite = rows["a", "b"], rows["a", "c"]

@@ -1,10 +1,10 @@
 """The study's engine: `python -m curvlab.study JOB` does one job and leaves one whole file.
 
 A job is `sweep:CELL/METHOD/VALUE` (train briefly, score on validation), `select:CELL/METHOD` (the
-value), `cost:CELL/METHOD` (seconds a step), `train:CELL/METHOD/SEED`, `evaluate:CELL/METHOD/SEED`
-and `autoattack:CELL/METHOD/SEED` (on the test set), or `tables:STAGE`; a CELL is
-DATA/NETWORK/ACTIVATION. `stage:STAGE` runs every job of a stage that is not done yet, in
-this process or, with `--side-by-side N`, in N at once. What a job found is
+value), `cost:CELL/METHOD` (seconds a step), `train:CELL/METHOD/SEED`, one of `evaluate`,
+`autoattack`, `distance`, `masking` and `certify` with `:CELL/METHOD/SEED` (on the test set), or
+`tables:STAGE`; a CELL is DATA/NETWORK/ACTIVATION. `stage:STAGE` runs every job of a stage that is
+not done yet, in this process or, with `--side-by-side N`, in N at once. What a job found is
 `RUNS/KIND/CELL/METHOD/NUMBER.json`, written in one move, so a job is done or it is not.
 """
 
@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -33,18 +33,25 @@ import torch
 from torch import Tensor, nn
 
 from curvlab import data, zoo
-from curvlab.attacks import Norm, autoattack, fools, pgd
-from curvlab.calculus import hessian_operator, jacobian_operator
+from curvlab.attacks import Norm, autoattack
 from curvlab.data import Examples
 from curvlab.files import write_atomic
-from curvlab.losses import margin_cross_entropy
-from curvlab.spectrum import random_like, top_eigenpair
+from curvlab.measures import (
+    certified,
+    correct,
+    derivative_norms,
+    distances,
+    masking,
+    packed,
+    share,
+    survivors,
+)
 from curvlab.training import fit, mixed
 
-KINDS = ("sweep", "select", "cost", "train", "evaluate", "autoattack", "tables")
+MEASURES = ("evaluate", "autoattack", "distance", "masking", "certify")  # of a trained network
+KINDS = ("sweep", "select", "cost", "train", *MEASURES, "tables")
 UNNUMBERED = ("select", "cost")
 NORMS: tuple[Norm, Norm] = ("l2", "linf")
-BATCH = 250
 
 
 class Job(NamedTuple):
@@ -108,7 +115,7 @@ class Study:
                     if "cost" in measures:
                         wanted.append(Job("cost", cell, method))
                     for seed in block["seeds"]:
-                        kinds = [kind for kind in ("evaluate", "autoattack") if kind in measures]
+                        kinds = [kind for kind in MEASURES if kind in measures]
                         wanted += [Job(kind, cell, method, str(seed)) for kind in ("train", *kinds)]
                     for job in wanted:
                         if job not in seen:
@@ -153,7 +160,7 @@ class Study:
         if job.kind == "sweep":
             del method["values"]
         parts = ["train", "sweep"]
-        parts += [part for part in ("evaluate", "autoattack", "cost") if part == job.kind]
+        parts += [part for part in (*MEASURES, "cost") if part == job.kind]
         bearing = [
             *(self.plan[part] for part in parts), self.plan["data"][name], method,
             self.plan["networks"][network], self.plan["activations"][activation],
@@ -226,7 +233,8 @@ def run(study: Study, job: Job) -> None:
         return
     started = time.perf_counter()
     work = {"sweep": sweep, "select": select, "cost": cost, "train": train,
-            "evaluate": evaluate, "autoattack": by_autoattack}[job.kind]
+            "evaluate": evaluate, "autoattack": by_autoattack, "distance": distance,
+            "masking": signs_of_masking, "certify": certify}[job.kind]
     found = work(study, job)
     found = {
         "job": str(job), "settings": study.settings(job), **found, **study.machine,
@@ -351,18 +359,49 @@ def evaluate(study: Study, job: Job) -> dict[str, Any]:
 
 def by_autoattack(study: Study, job: Job) -> dict[str, Any]:
     """Standard AutoAttack at the headline epsilons on the first test images."""
-    plan, name = study.plan["autoattack"], job.cell.split("/")[0]
-    model = trained(study, job)
-    x, y = examples(name, "test")
-    x, y = x[: plan["images"]], y[: plan["images"]]
+    model, x, y, _ = on_test_images(study, job)
     rows, outcomes = [], {}
-    for norm, epsilon in study.plan["data"][name]["headline"].items():
+    for norm, epsilon in headline(study, job):
         with contextlib.redirect_stdout(io.StringIO()):
             held = ~autoattack(model, x, y, epsilon, norm, seed=int(job.number)).fooled
         rows.append({"attack": "autoattack", "norm": norm, "epsilon": epsilon, "images": len(y),
                      "value": share(held)})
         outcomes[f"autoattack/{norm}/{epsilon:g}"] = packed(held)
     return {"accuracy": rows, "outcomes": outcomes}
+
+
+def distance(study: Study, job: Job) -> dict[str, Any]:
+    """Distances to the nearest fooling point found, for the first test images."""
+    model, x, y, plan = on_test_images(study, job)
+    return {"distances": {
+        norm: distances(model, x, y, norm, plan["steps"], int(job.number)) for norm in NORMS
+    }}
+
+
+def signs_of_masking(study: Study, job: Job) -> dict[str, Any]:
+    """Attacks that should agree, at the headline epsilons."""
+    model, x, y, plan = on_test_images(study, job)
+    return {"masking": [
+        masking(model, x, y, epsilon, norm, plan["steps"], plan["queries"], int(job.number))
+        for norm, epsilon in headline(study, job)
+    ]}
+
+
+def certify(study: Study, job: Job) -> dict[str, Any]:
+    """Certified accuracy at the l2 epsilons of the plan."""
+    model, x, y, plan = on_test_images(study, job)
+    return {"certified": certified(model, x, y, plan["epsilons"])}
+
+
+def on_test_images(study: Study, job: Job) -> tuple[nn.Module, Tensor, Tensor, dict[str, Any]]:
+    """A measure's network, its test images, and its part of the plan."""
+    plan = study.plan[job.kind]
+    x, y = examples(job.cell.split("/")[0], "test")
+    return trained(study, job), x[: plan["images"]], y[: plan["images"]], plan
+
+
+def headline(study: Study, job: Job) -> Iterator[tuple[Norm, float]]:
+    yield from study.plan["data"][job.cell.split("/")[0]]["headline"].items()
 
 
 def cost(study: Study, job: Job) -> dict[str, Any]:
@@ -405,97 +444,15 @@ def cost(study: Study, job: Job) -> dict[str, Any]:
     }
 
 
-def survivors(
-    model: nn.Module, x: Tensor, y: Tensor, epsilons: list[float], norm: Norm, steps: int,
-    restarts: int, draw: torch.Generator,
-) -> dict[float, Tensor]:
-    """Which examples PGD leaves correct at each epsilon. One that falls in a ball has fallen in
-    every larger one, so it is not attacked again."""
-    alive = correct(model, x, y)
-    held = {}
-    for epsilon in sorted(epsilons):
-        alive = alive.clone()
-        for rows in torch.split(alive.nonzero().squeeze(1), BATCH):
-            if not len(rows):  # the split of nothing is one empty part
-                break
-            found = pgd(model, x[rows], y[rows], epsilon, norm, steps=steps, restarts=restarts,
-                        drop_fooled=True, generator=draw)
-            alive[rows] = ~found.fooled
-        held[epsilon] = alive
-    return held
-
-
-@torch.no_grad()
-def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return torch.cat([
-        ~fools(model(images), labels) for images, labels in batches(x, y, 1_000)
-    ])
-
-
-def batches(x: Tensor, y: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(torch.split(x, size), torch.split(y, size), strict=True)
-
-
-def share(outcomes: Tensor) -> float:
-    return float(outcomes.double().mean())
-
-
-def derivative_norms(
-    model: nn.Module, x: Tensor, y: Tensor, products: int, seed: int
-) -> list[dict[str, Any]]:
-    """Median and 90th percentile over images of the norms of the loss gradient, of the logits'
-    Jacobian and of the loss Hessian, in float64."""
-    double = model.double()
-    draw = torch.Generator(x.device).manual_seed(mixed(seed, 5))
-    norms: dict[str, list[Tensor]] = {}
-    for images, labels in batches(x.double(), y, BATCH):
-        operator = hessian_operator(partial(loss_at, double, labels), images)
-        gradient = operator.gradient.detach().flatten(1)
-        start = random_like(images, draw)
-        values = top_eigenpair(operator, start, steps=products, which="magnitude").value
-        gram = jacobian_operator(double, images).gram()
-        batch = {
-            "gradient l2": gradient.norm(dim=1),
-            "gradient l1": gradient.abs().sum(1),
-            "Jacobian Frobenius": gram.diagonal(dim1=1, dim2=2).sum(1).sqrt(),
-            "Jacobian spectral": torch.linalg.eigvalsh(gram)[:, -1].clamp_min(0).sqrt(),
-            "Hessian spectral": values.abs(),
-        }
-        for quantity, found in batch.items():
-            norms.setdefault(quantity, []).append(found.detach())
-    model.float()
-    levels = {"median": 0.5, "90th percentile": 0.9}
-    return [
-        {"quantity": quantity, "statistic": statistic, "images": len(y),
-         "value": float(torch.cat(parts).quantile(level))}
-        for quantity, parts in norms.items() for statistic, level in levels.items()
-    ]
-
-
-def loss_at(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
-    return margin_cross_entropy(model(x), y)
-
-
-def packed(outcomes: Tensor) -> str:
-    """Booleans as hexadecimal digits, four to one, the first in the highest bit."""
-    return np.packbits(outcomes.cpu().numpy()).tobytes().hex()
-
-
-def unpacked(digits: str, count: int) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    """The first `count` booleans that `packed` wrote.
-
-    >>> unpacked(packed(torch.tensor([True, False, True])), 3).tolist()
-    [True, False, True]
-    """
-    return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))[:count].astype(np.bool_)
+PRICES = {"autoattack": 3_000, "distance": 400, "masking": 1_000, "certify": 10}
 
 
 def price(study: Study, job: Job) -> float:
     """What a job costs, in training passes of plain over one image: only for the estimate."""
     if job.kind in ("tables", "select", "cost"):
         return 1.0
-    if job.kind == "autoattack":
-        return float(study.plan["autoattack"]["images"] * 3_000)
+    if job.kind in MEASURES[1:]:
+        return float(study.plan[job.kind]["images"] * PRICES[job.kind])
     if job.kind == "evaluate":
         plan, epsilons = study.plan["evaluate"], study.plan["data"][job.cell.split("/")[0]]
         count = sum(len(budgets) for budgets in epsilons["epsilons"].values())
@@ -582,4 +539,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # The module that the others import, not this second copy of it: one cache of the images.
+    from curvlab.study import main as start
+
+    start()

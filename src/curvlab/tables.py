@@ -5,19 +5,19 @@ import io
 import json
 from collections.abc import Iterable
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curvlab import zoo
 from curvlab.files import write_atomic
-from curvlab.study import KINDS, Job, restore, trained, unpacked, zoo_name
+from curvlab.measures import LEVELS, Row, unpacked
+from curvlab.study import KINDS, MEASURES, Job, restore, trained, zoo_name
 
 if TYPE_CHECKING:
     from curvlab.study import Study
 
-Row = dict[str, Any]
-SEEDED = ("train", "evaluate", "autoattack")
+SEEDED = ("train", *MEASURES)
 ORIGIN = ("commit", "torch", "curvlab", "python", "machine")
 RESAMPLES = 2_000
 
@@ -36,7 +36,10 @@ def write_tables(study: "Study", stage: str) -> None:
     jobs = finished(study)
     tables = {
         "accuracy": accuracy(jobs),
-        "curvature": curvature(jobs),
+        "curvature": measured(jobs, "evaluate", "curvature"),
+        "distance": distances(jobs),
+        "masking": measured(jobs, "masking", "masking"),
+        "certified": measured(jobs, "certify", "certified"),
         "sweep": sweeps(study, jobs),
         "training": training(jobs),
         "cost": costs(jobs),
@@ -88,10 +91,22 @@ def accuracy(jobs: dict[Job, Row]) -> list[Row]:
     ]
 
 
-def curvature(jobs: dict[Job, Row]) -> list[Row]:
+def measured(jobs: dict[Job, Row], kind: str, part: str) -> list[Row]:
     return [
         where(job, value) | row | origin(found)
-        for job, found, value in evaluated(jobs, "evaluate") for row in found["curvature"]
+        for job, found, value in evaluated(jobs, kind) for row in found[part]
+    ]
+
+
+def distances(jobs: dict[Job, Row]) -> list[Row]:
+    """Medians and percentiles over all images, the misclassified ones at distance 0 included."""
+    return [
+        where(job, value) | {
+            "norm": norm, "statistic": statistic, "images": len(found_at),
+            "value": float(np.quantile(found_at, level)),
+        } | origin(found)
+        for job, found, value in evaluated(jobs, "distance")
+        for norm, found_at in found["distances"].items() for statistic, level in LEVELS.items()
     ]
 
 
