@@ -54,9 +54,9 @@ class SpectralTarget:
 
     A left singular vector u is found on (A - A0)(A - A0)' from a random start by `steps` products
     of "lanczos" or "power" (on A - A0 itself where it is symmetric), held fixed, and |(A - A0)'u|
-    is differentiated in the weights of both A and A0. "hutchinson" iterates nothing: one random
-    u of signs, whose square is the squared Frobenius norm in the mean, larger than the spectral
-    one by up to the rank: compare the two at matched strengths.
+    is differentiated in the weights of both A and A0. "hutchinson" iterates nothing: for one
+    random u of signs the square is the squared Frobenius norm in the mean, up to the rank times
+    the squared spectral norm, so compare the two at matched strengths.
 
     >>> W = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
     >>> terms = SpectralTarget("jacobian", "symmetry", steps=2)(lambda x: x @ W.T, torch.ones(1, 2))
