@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := _config.yml _toc.yml index.md tools/build_site.py $(shell find book -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := book
-.PHONY: book read test full notebooks colab vendor bench experiments pdf constraints clean FORCE
+.PHONY: book read lab test full notebooks colab vendor bench experiments pdf constraints clean FORCE
 
 $(BIN)/python:
 	@sh tools/venv.sh $(PYTHON) $(VENV)
@@ -30,6 +30,12 @@ $(VENV)/.full: requirements.txt requirements-site.txt constraints.txt pyproject.
 	@$(PIP) install --quiet --no-deps --editable .
 	@touch $(VENV)/.site $@
 
+# Tools of the browser tests: their versions are in package-lock.json, Node comes from the wheel.
+node_modules/.installed: package.json package-lock.json | $(VENV)/.full
+	@echo "Installing the browser tests' own tools ..."
+	@npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
 $(BUILD)/.repository: FORCE
 	@mkdir -p $(BUILD) && $(PYTHON) book/_ext/address.py --update $@
 
@@ -44,7 +50,11 @@ read: book
 	@echo "Serving on http://127.0.0.1:8000/ (Ctrl-C stops)"
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html 8000
 
-test: $(VENV)/.full
+lab: $(VENV)/.full
+	@$(BIN)/jupyter lab
+
+test: $(VENV)/.full node_modules/.installed
+	@$(BIN)/python tools/chromium.py
 	@$(MAKE) --no-print-directory $(BUILD)/.built
 	@$(BIN)/python tools/check.py
 

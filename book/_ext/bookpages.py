@@ -106,6 +106,11 @@ WRAPPED = (
     (re.compile(r"<th>\s*</th>"), "<td></td>"),
     # The same id in every box of a page.
     (re.compile(r'<section id="(?:proof|exercise|solution)-content">'), "<section>"),
+    (
+        re.compile(r'(<div class="proof admonition") id="proof">\s*<p>Proof\. '),
+        r'\1><p><em class="label">Proof.</em> ',
+    ),
+    (re.compile(r'(<div class="proof admonition") id="proof">'), r"\1>"),
     # Roles that docutils and sphinxcontrib-bibtex write and no browser accepts there.
     (re.compile(r' role="(?:list|doc-biblioentry|note)"'), ""),
 )

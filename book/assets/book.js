@@ -32,7 +32,7 @@ for (const cell of document.querySelectorAll(".cell_input .highlight")) {
   cell.append(copy);
 }
 
-const scrollers = document.querySelectorAll("pre, .scroll, .katex-display > .katex > .katex-html");
+const scrollers = document.querySelectorAll("pre, .scroll, .katex-display");
 const reach = () => {
   for (const box of scrollers) {
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
