@@ -16,7 +16,7 @@ from figure_cases import CASES, Case
 from playwright.sync_api import Browser, Page, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-MODES = {"light": (1000, "light"), "dark": (1000, "dark"), "phone": (390, "light")}
+MODES = {"light": (1000, "light"), "dark phone": (390, "dark")}
 DRAGGED = ("local-landscape", "trust-region")
 STYLE = """<style>
 html { font-family: system-ui; --pst-color-background: #fff; --pst-color-text-base: #222832; }
@@ -139,6 +139,7 @@ def test_keyboard_and_pointer_move_it(visit, name, mode):
     page.wait_for_selector(".cl-stage svg")
     inputs = page.locator(".cl-controls input, .cl-controls select")
     for i in range(inputs.count()):
+        page.get_by_role("button", name="Reset").click()
         field = inputs.nth(i)
         kind = field.evaluate("(e) => e.type")
         before = (drawing(page), readout(page))

@@ -18,6 +18,7 @@ from curvlab.interactive.networks import travel
 from curvlab.losses import margin_cross_entropy
 from curvlab.networks import MLP
 from curvlab.spectrum import lanczos
+from curvlab.trust_region import trust_region
 
 RNG = np.random.default_rng(0)
 
@@ -203,6 +204,24 @@ def test_trust_region_equals_exhaustive_search(node, values, slopes, radius):
     assert np.linalg.norm(step) <= radius * (1 + 1e-9)
     reached = np.array(slopes) @ step + np.array(values) @ step**2 / 2
     assert found["gain"] == pytest.approx(reached, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("tiny", [0.0, 1e-300, 6e-17, 1e-9])
+@pytest.mark.parametrize("radius", [0.1, 0.5, 2.0])
+def test_trust_region_near_its_hard_case_equals_curvlab(node, tiny, radius):
+    found = node(
+        "return numerics.trustRegion(input.v, input.s, input.r)",
+        v=[3.0, 0.5],
+        s=[tiny, 1.0],
+        r=radius,
+    )
+    truth = trust_region(
+        torch.tensor([[3.0, 0.5]], dtype=torch.float64),
+        torch.tensor([[tiny, 1.0]], dtype=torch.float64),
+        radius,
+    )
+    assert found["gain"] == pytest.approx(truth.value.item(), rel=1e-9)
+    np.testing.assert_allclose(np.abs(found["step"]), truth.step[0].abs(), rtol=1e-6, atol=1e-12)
 
 
 def test_special_functions(node):

@@ -218,7 +218,8 @@ const superscript = (n) => [...String(n)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸�
 export function plot({ left, top, width, height, xs, ys, xLabel, yLabel, log, xTicks, yTicks }) {
   const x = (v) => left + (width * (v - xs[0])) / (xs[1] - xs[0]);
   const y = (v) => top + height - (height * (v - ys[0])) / (ys[1] - ys[0]);
-  const write = (v) => String(v).replace("-", "−");
+  const write = (v) => (v !== 0 && Math.abs(v) < 1e-3 ? digits(v, 2).replace(".0·", "·")
+    : String(v).replace("-", "−"));
   const marksX = xTicks ?? ticks(...xs, Math.max(2, width / 70));
   const marksY = yTicks ?? ticks(...ys, Math.max(2, height / 45)).filter((v) => !log || v % 1 === 0);
   const frame = [

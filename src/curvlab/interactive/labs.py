@@ -279,8 +279,17 @@ def live(plot: Plotter, *, alt: str, caption: str | None = None, **controls: Con
         "device": device_name(device()),
         "lab": plot.__name__.replace("_", "-"),
     }
+    # Frames wait in a template, with the alt text that the page gives them when they show.
+    named = [
+        ", ".join(
+            f"{c.label}: {c.write(v)}" for c, v in zip(controls.values(), setting, strict=True)
+        )
+        for setting in settings
+    ]
     store = "".join(
-        f'<img alt="" src="data:image/png;base64,{base64.b64encode(p).decode()}">' for p in pictures
+        f'<img alt="{html.escape(f"{alt} {words}.")}" '
+        f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+        for words, picture in zip(named, pictures, strict=True)
     )
     frames = Figure(
         "frames", held, pictures[first], alt, caption, {}, f"<template>{store}</template>"

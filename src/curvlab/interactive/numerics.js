@@ -60,7 +60,7 @@ export const normalDensity = (x) => Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI
 
 export const normalCdf = (x) => (1 + erf(x / Math.SQRT2)) / 2;
 
-const sigmoid = (x) => 1 / (1 + Math.exp(-x));
+export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
 // Each activation returns its value and its first and second derivative.
 const activations = {
@@ -322,33 +322,31 @@ export function tridiagonalEigen(diagonal, offDiagonal) {
 }
 
 // max of slopes.h + (1/2) sum of values_i h_i^2 over |h| <= radius, in the eigenbasis.
-// On the sphere (shift - values_i) h_i = slopes_i with shift >= the top value and >= 0; in the
-// hard case the slope has no part along the top vector, which then fills the missing length.
+// On the sphere (floor + gap - values_i) h_i = slopes_i with floor the top value, or 0 if that is
+// negative; in the hard case the slope has no part along the top vector, which then fills the
+// missing length. The unknown is the gap, so that a slope that is all but missing keeps its digits.
 export function trustRegion(values, slopes, radius) {
   const top = Math.max(...values);
-  const step = (shift) => values.map((v, i) => (slopes[i] === 0 ? 0 : slopes[i] / (shift - v)));
-  const gain = (h) => h.reduce((sum, hi, i) => sum + slopes[i] * hi + (values[i] * hi * hi) / 2, 0);
-  const answer = (h, shift) => ({ gain: gain(h), step: h, shift });
-  if (top < 0) {
-    const inside = step(0);
-    if (norm(inside) <= radius) return answer(inside, 0);
-  }
   const floor = Math.max(top, 0);
-  const atFloor = step(floor);
+  const step = (gap) =>
+    values.map((v, i) => (slopes[i] === 0 ? 0 : slopes[i] / (gap + (floor - v))));
+  const answer = (h) => ({ step: h,
+    gain: h.reduce((sum, hi, i) => sum + slopes[i] * hi + (values[i] * hi * hi) / 2, 0) });
+  const atFloor = step(0);
   const missing = radius * radius - dot(atFloor, atFloor);
   if (missing >= 0) {
     if (top >= 0) atFloor[values.indexOf(top)] += Math.sqrt(missing);
-    return answer(atFloor, floor);
+    return answer(atFloor);
   }
-  let [low, high] = [floor, floor + norm(slopes) / radius];
-  for (let k = 0; k < 200 && high > low; k++) {
+  let [low, high] = [0, norm(slopes) / radius];
+  for (let k = 0; k < 1100; k++) {
     const middle = (low + high) / 2;
     if (middle === low || middle === high) break;
     if (norm(step(middle)) > radius) low = middle;
     else high = middle;
   }
   const h = step(high);
-  return answer(scale(h, radius / norm(h)), high);
+  return answer(scale(h, radius / norm(h)));
 }
 
 // The maximizer of g.d + (1/2) d.Hd over the square |d_i| <= r: a vertex, a stationary point of an
