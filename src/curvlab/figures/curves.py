@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor
 
 
@@ -42,5 +43,8 @@ def ranges(
             bars = [(mean - low).tolist(), (high - mean).tolist()]
             panel.errorbar(along, mean.tolist(), bars, capsize=3, label=name)
         panel.set(xscale="log", yscale="log", xlabel=xlabel, title=title)
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.yaxis.set_minor_formatter(NullFormatter())
     panels[0, 0].legend()
     return figure
