@@ -239,7 +239,11 @@ def local_lipschitz_radius(
     units = torch.eye(len(lipschitz.T), dtype=value.dtype, device=value.device)
     outward = layers.affine[1].pull(units).flatten(1)
     v = outward[y].unsqueeze(1) - outward  # (B, C, hidden)
-    weight = layers.affine[0].pull(torch.eye(first.out_features, dtype=value.dtype)).flatten(1)
+    weight = (
+        layers.affine[0]
+        .pull(torch.eye(first.out_features, dtype=value.dtype, device=value.device))
+        .flatten(1)
+    )
     gram, norm = (weight @ weight.T), layers.affine[0].norm()
     z = layers.affine[0].push(x.double(), bias=True)
     rates = weight.norm(dim=1) * (1 + 1e-9)
