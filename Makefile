@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := _config.yml _toc.yml index.md tools/build_site.py $(shell find book -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := book
-.PHONY: book read lab test full notebooks colab vendor bench experiments pdf constraints clean FORCE
+.PHONY: book read lab test full notebooks colab vendor bench experiments pdf publish constraints clean FORCE
 
 $(BIN)/python:
 	@sh tools/venv.sh $(PYTHON) $(VENV)
@@ -79,6 +79,9 @@ experiments: $(VENV)/.full
 
 pdf: $(BUILD)/.built $(VENV)/.full
 	@$(BIN)/python tools/pdf.py $(OUT)
+
+publish: $(BUILD)/.built
+	@$(BIN)/python tools/publish.py $(OUT)
 
 constraints: $(VENV)/.full
 	@$(BIN)/python tools/constraints.py

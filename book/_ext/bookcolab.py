@@ -197,6 +197,8 @@ def export(source: NotebookNode, env: BuildEnvironment, docname: str) -> Noteboo
             copy.metadata["cellView"] = "form"
             copy.metadata["jupyter"] = {"source_hidden": True}
             copy.outputs = []
+            copy.metadata["tags"] = ["nbval-ignore-output"]
+            copy.metadata["reason"] = "the reader runs it"
         cells.append(copy)
         if caption := caption_cell(cell, plain, site):
             cells.append(caption)

@@ -1,0 +1,91 @@
+"""Run the exported notebooks as Colab would: alone, on its package versions, install line included.
+
+`make colab` makes an environment with the versions of tools/colab-constraints.txt, lets git answer
+the repository's address from this clone, and compares every notebook's outputs as nbval does. It
+installs what is committed: commit first.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "book/_ext"))
+
+import address  # noqa: E402
+
+CONSTRAINTS = ROOT / "tools/colab-constraints.txt"
+ENVIRONMENT = ROOT / ".venv-colab"
+SAMPLE = "example/shape-of-robustness"
+
+
+def environment() -> Path:
+    """Make the environment once for each version of the constraints; return its Python."""
+    python, stamp = ENVIRONMENT / "bin/python", ENVIRONMENT / ".installed"
+    wanted = CONSTRAINTS.read_text(encoding="utf-8")
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return python
+    # Colab's Python is 3.13; where there is none, the newest found here stands in.
+    chosen = shutil.which("python3.13")
+    usable = chosen and subprocess.run([chosen, "-c", "import venv"], capture_output=True)
+    print("Installing Colab's package versions (PyTorch is most of it) ...", flush=True)
+    if chosen and usable and usable.returncode == 0:
+        subprocess.run([chosen, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+    else:
+        venv.create(ENVIRONMENT, clear=True, with_pip=True)
+    pip = [python, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "-r", CONSTRAINTS, "setuptools"], check=True)
+    stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def register_kernel(python: Path, folder: Path) -> None:
+    """Let nbval, which runs in our environment, start that one's kernel."""
+    spec = folder / "kernels/colab"
+    spec.mkdir(parents=True)
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    told = {"argv": command, "display_name": "Colab's versions", "language": "python"}
+    (spec / "kernel.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def main() -> int:
+    """Build, then run each exported notebook alone in an empty folder."""
+    python = environment()
+    repository = address.repository() or SAMPLE
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        register_kernel(python, folder / "jupyter")
+        variables = {
+            **os.environ,
+            "BOOK_REPOSITORY": repository,
+            "JUPYTER_PATH": str(folder / "jupyter"),
+            "OMP_NUM_THREADS": "1",
+            # The address in the install line, answered by this clone.
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",
+            "GIT_CONFIG_VALUE_0": f"https://github.com/{repository}",
+        }
+        build = [sys.executable, str(ROOT / "tools/build_site.py"), str(folder / "site")]
+        subprocess.run(build, env=variables, check=True, stdout=subprocess.DEVNULL)
+        exported = folder / "site/_build/html/colab"
+        failed = []
+        for notebook in sorted(exported.rglob("*.ipynb")):
+            alone = folder / "runtime" / notebook.stem
+            alone.mkdir(parents=True)
+            shutil.copy(notebook, alone)
+            command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--nbval", "-q"]
+            command += ["--nbval-kernel-name=colab", "--nbval-cell-timeout=300", notebook.name]
+            if subprocess.run(command, cwd=alone, env=variables).returncode:
+                failed.append(notebook.relative_to(exported))
+    for path in failed:
+        print(f"FAILED {path}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
