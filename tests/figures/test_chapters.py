@@ -47,11 +47,6 @@ def test_point_and_ball_draws_every_network():
     assert {text.get_text() for text in axis.get_legend().get_texts()} == {"plain", "other"}
 
 
-def test_equal_products_draws_every_method():
-    (axis,) = hessian_norm.equal_products((1, 2), {"a": [0.1, 0.01], "b": [0.2, 0.1]}).axes
-    np.testing.assert_allclose(drawn(axis)["b"], [0.2, 0.1])
-
-
 def test_confidence_weights_at_one_half():
     left, _ = rectifiers.confidence_weights().axes
     middle = {name: values[100] for name, values in drawn(left).items()}

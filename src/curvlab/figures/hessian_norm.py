@@ -1,6 +1,6 @@
 """The figures of the chapter on the Hessian norm."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import matplotlib.pyplot as plt
 import torch
@@ -59,18 +59,5 @@ def point_and_ball(measured: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
     axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     axis.set_xlabel("Hessian norm at the image")
     axis.set_ylabel("largest found within reach")
-    axis.legend()
-    return figure
-
-
-def equal_products(budgets: Sequence[int], error: Mapping[str, Sequence[float]]) -> Figure:
-    """Median relative errors against the products spent, one line for each method."""
-    figure, axis = plt.subplots(figsize=(style.WIDTH, style.HEIGHT))
-    looks = zip(style.MARKERS, style.PALETTE, style.LINE_STYLES, strict=True)
-    for (name, errors), (marker, color, dashes) in zip(error.items(), looks, strict=False):
-        axis.plot(budgets, errors, marker=marker, color=color, linestyle=dashes, label=name)
-    axis.set(yscale="log", xticks=list(budgets))
-    axis.set_xlabel("Hessian-vector products")
-    axis.set_ylabel("median relative error")
     axis.legend()
     return figure

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from curvlab.figures import style
+from curvlab.figures.curves import lines
 
 WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
     "cross-Lipschitz: 1": lambda p: torch.ones_like(p),
@@ -35,19 +36,10 @@ def confidence_weights() -> Figure:
 
 def kink_law(steps: Sequence[float], curves: Mapping[str, Sequence[float]]) -> Figure:
     """Mean squared finite-difference curvature against the step, with the law 1/h beside it."""
-    figure, axis = plt.subplots(figsize=(style.WIDTH, style.HEIGHT))
-    looks = zip(style.MARKERS, style.PALETTE, style.LINE_STYLES, strict=True)
-    for (name, values), (marker, color, dashes) in zip(curves.items(), looks, strict=False):
-        axis.plot(steps, values, marker=marker, color=color, linestyle=dashes, label=name)
     first = next(iter(curves.values()))
-    law = [2 * first[-1] * steps[-1] / step for step in steps]
-    axis.plot(steps, law, color=style.GRAY, linestyle=":", label="proportional to 1/h")
-    low = min(min(values) for values in curves.values())
-    axis.set(xscale="log", yscale="log", ylim=(low / 2, None))
-    axis.set_xlabel("step h")
-    axis.set_ylabel("mean square")
-    axis.legend()
-    return figure
+    law = {"proportional to 1/h": [2 * first[-1] * steps[-1] / step for step in steps]}
+    axes = {"xscale": "log", "yscale": "log", "xlabel": "step h", "ylabel": "mean square"}
+    return lines(steps, {**curves, **law}, **axes)
 
 
 def activations(
