@@ -71,11 +71,11 @@ vendor: $(VENV)/.site
 	@$(BIN)/python tools/vendor.py
 
 bench: $(VENV)/.full
-	@$(PIP) install --quiet -r benchmarks/requirements.txt
-	@$(BIN)/python benchmarks/run.py
+	@$(PIP) install --quiet --no-deps -r benchmarks/requirements-peers.txt
+	@$(BIN)/python benchmarks/bench.py
 
 experiments: $(VENV)/.full
-	@$(BIN)/snakemake --snakefile experiments/Snakefile --cores all --rerun-incomplete $(if $(QUICK),--config quick=1)
+	@$(BIN)/snakemake --snakefile experiments/Snakefile --cores all --rerun-incomplete --config quick=$(if $(QUICK),1,0)
 
 pdf: $(BUILD)/.built $(VENV)/.full
 	@$(BIN)/python tools/pdf.py $(OUT)
