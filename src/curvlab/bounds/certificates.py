@@ -154,9 +154,11 @@ class _Dual(NamedTuple):
             curvatures = 1 - eta * below, 1 + eta * above
             delta, energy, gradient, left = self.minimize(eta, delta, curvatures, inner)
             error = self.layers.rounding(self.center + delta)
-            rounding = error.gather(1, self.own[:, None]) + error.gather(1, self.other[:, None])
+            rows = torch.arange(len(error), device=error.device)
+            # the sum of both parts rounds like the larger one
+            rounding = error[rows, self.own] + error[rows, self.other] + 1e-12 * left.abs()
             residual = gradient.flatten(1).norm(dim=1) + eta * SLOPE_ERROR * lipschitz
-            bound = energy * DOWN - eta * rounding.squeeze(1) - residual**2 / (2 * curvatures[0])
+            bound = energy * DOWN - eta * rounding - residual**2 / (2 * curvatures[0])
             best = torch.maximum(best, bound)
             low, high = torch.where(left > 0, eta, low), torch.where(left > 0, high, eta)
         return (2 * best).sqrt()
