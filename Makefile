@@ -70,9 +70,13 @@ colab: $(VENV)/.full
 vendor: $(VENV)/.site
 	@$(BIN)/python tools/vendor.py
 
-bench: $(VENV)/.full
-	@$(PIP) install --quiet --no-deps -r benchmarks/requirements-peers.txt
-	@$(BIN)/python benchmarks/bench.py
+# The peers stay in a folder of their own, out of everybody else's way.
+$(VENV)/.peers: benchmarks/requirements-peers.txt $(VENV)/.full
+	@$(PIP) install --quiet --no-deps --upgrade --target $(VENV)/peers -r $<
+	@touch $@
+
+bench: $(VENV)/.peers
+	@PYTHONPATH=$(VENV)/peers $(BIN)/python benchmarks/bench.py
 
 experiments: $(VENV)/.full
 	@$(BIN)/snakemake --snakefile experiments/Snakefile --cores all --rerun-incomplete --config quick=$(if $(QUICK),1,0)
