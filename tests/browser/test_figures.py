@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -13,9 +12,9 @@ from urllib.parse import urlencode
 
 import pytest
 from figure_cases import CASES, Case
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 MODES = {"light": (1000, "light"), "dark phone": (390, "dark")}
 DRAGGED = ("local-landscape", "trust-region")
 STYLE = """<style>
@@ -45,18 +44,14 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("figures")
     for name, case in CASES.items():
         (folder / f"{name}.html").write_text(document(case().figure._repr_html_()))
     handler = functools.partial(Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as play:
-        program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-        browser = play.chromium.launch(executable_path=program, args=FLAGS)
-        yield Site(browser, f"http://127.0.0.1:{server.server_port}/", folder)
-        browser.close()
+    yield Site(browser, f"http://127.0.0.1:{server.server_port}/", folder)
     server.shutdown()
     server.server_close()
 
@@ -214,6 +209,18 @@ def test_nothing_is_clipped_or_overlaps(visit, name, mode):
         settle(page)
         assert page.evaluate(OVERLAPS) == [], setting
         assert page.evaluate("document.documentElement.scrollWidth") <= MODES[mode][0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", CASES)
+def test_axe_finds_nothing(visit, name, mode):
+    assert AXE.exists(), "requires axe-core: run `make test`, which installs it."
+    page = visit(f"{name}.html", mode)
+    page.wait_for_selector(".cl-stage svg")
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run('figure', { resultTypes: ['violations'] })")["violations"]
+    nodes = [(v["id"], node["html"][:120]) for v in found for node in v["nodes"]]
+    assert nodes == []
 
 
 def test_the_same_figure_twice_and_another_beside_it(visit, site):

@@ -121,7 +121,7 @@ def test_probes_are_unbiased_and_spread_as_the_formula_says():
             assert abs(estimates.mean() - exact) <= 4 * deviation + 1e-9 * exact
             assert estimates.std() == pytest.approx(predicted, rel=0.25, abs=1e-6 * exact)
     words = probe_histogram.readout(held, {"spectrum": "1", "law": "rademacher", "probes": 1})
-    assert "Their spread is 0; the formula says 0, 0 %" in words
+    assert "Their spread is 0; the formula says 0, 0%" in words
 
 
 def test_confidence_weights_are_those_of_a_binary_rectifier_network():

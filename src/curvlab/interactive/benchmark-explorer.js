@@ -7,7 +7,7 @@ const ahead = (a, b, axes) => axes.every(({ name, better }) =>
   (better === "high" ? a.values[name] >= b.values[name] : a.values[name] <= b.values[name])) &&
   axes.some(({ name }) => a.values[name] !== b.values[name]);
 
-const write = (v, { percent }) => (percent ? `${(100 * v).toFixed(1)} %` : digits(v));
+const write = (v, { percent }) => (percent ? `${(100 * v).toFixed(1)}%` : digits(v));
 
 function choose({ rows, axes }, { cell, across, up }) {
   const chosen = [across, up].map((name) => axes.find((axis) => axis.name === name));

@@ -68,9 +68,9 @@ def readout(state: State, values: Mapping[str, Any]) -> str:
     found = measure(state, values)
     median = np.sort(found.confidence)[len(found.confidence) // 2]
     return (
-        f"After {state['epochs'][values['epoch']]}: median confidence {100 * median:.1f} %. "
+        f"After {state['epochs'][values['epoch']]}: median confidence {100 * median:.1f}%. "
         f"The {WEIGHTS[values['weight']][0]} weight is {digits(found.weight.mean())} on average, "
-        f"and half of it rests on {100 * found.half:.1f} % of the examples."
+        f"and half of it rests on {100 * found.half:.1f}% of the examples."
     )
 
 

@@ -84,7 +84,7 @@ def readout(state: State, values: Mapping[str, Any]) -> str:
         parts.append(
             f"{network['label']}: loss {digits(walked.loss)} becomes {digits(loss)} "
             f"(quadratic model {digits(walked.quadratic(distance))}), "
-            f"answer {int(winner)} with {100 * share:.1f} %."
+            f"answer {int(winner)} with {100 * share:.1f}%."
         )
     return " ".join(parts)
 

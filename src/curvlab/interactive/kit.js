@@ -17,7 +17,7 @@ export function digits(x, n = 3) {
   return text.replace("-", "−");
 }
 
-export const percent = (p) => `${(100 * p).toFixed(1)} %`;
+export const percent = (p) => `${(100 * p).toFixed(1)}%`;
 
 function tag(name, properties = {}, ...children) {
   const node = Object.assign(document.createElement(name), properties);

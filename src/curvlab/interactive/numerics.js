@@ -62,43 +62,41 @@ export const normalCdf = (x) => (1 + erf(x / Math.SQRT2)) / 2;
 
 export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
-// Each activation returns its value and its first and second derivative.
+// Each activation with its first and second derivative.
 const activations = {
-  relu: (x) => [Math.max(x, 0), x > 0 ? 1 : 0, 0],
-  softplus: (x, beta) => {
-    const s = sigmoid(beta * x);
-    const value = Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(beta * x))) / beta;
-    return [value, s, beta * s * (1 - s)];
-  },
-  tanh: (x) => {
-    const t = Math.tanh(x);
-    return [t, 1 - t * t, -2 * t * (1 - t * t)];
-  },
-  silu: (x) => {
-    const s = sigmoid(x);
-    const slope = s * (1 - s);
-    return [x * s, s + x * slope, slope * (2 + x * (1 - 2 * s))];
-  },
-  gelu: (x) => {
-    const [cdf, density] = [normalCdf(x), normalDensity(x)];
-    return [x * cdf, cdf + x * density, density * (2 - x * x)];
-  },
+  relu: [(x) => Math.max(x, 0), (x) => (x > 0 ? 1 : 0), () => 0],
+  softplus: [
+    (x, beta) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(beta * x))) / beta,
+    (x, beta) => sigmoid(beta * x),
+    (x, beta) => beta * sigmoid(beta * x) * sigmoid(-beta * x),
+  ],
+  tanh: [Math.tanh, (x) => 1 - Math.tanh(x) ** 2, (x) => -2 * Math.tanh(x) * (1 - Math.tanh(x) ** 2)],
+  silu: [
+    (x) => x * sigmoid(x),
+    (x) => sigmoid(x) * (1 + x * sigmoid(-x)),
+    (x) => sigmoid(x) * sigmoid(-x) * (2 + x * (1 - 2 * sigmoid(x))),
+  ],
+  gelu: [
+    (x) => x * normalCdf(x),
+    (x) => normalCdf(x) + x * normalDensity(x),
+    (x) => normalDensity(x) * (2 - x * x),
+  ],
 };
 
 // A fully connected network from the form in which it travels.
 export function network({ activation, beta = 1, layers }) {
   return {
-    activation: (x) => activations[activation](x, beta),
+    activation: activations[activation].map((f) => (x) => f(x, beta)),
     layers: layers.map(({ weight, bias }) => ({
       weight: decode(weight), bias: decode(bias), rows: weight.shape[0], columns: weight.shape[1],
     })),
   };
 }
 
-function times({ weight, rows, columns }, x) {
+function times({ weight, rows, columns }, x, bias) {
   const out = new Float64Array(rows);
   for (let i = 0, at = 0; i < rows; i++) {
-    let sum = 0;
+    let sum = bias ? bias[i] : 0;
     for (let j = 0; j < columns; j++) sum += weight[at++] * x[j];
     out[i] = sum;
   }
@@ -113,20 +111,17 @@ function transposeTimes({ weight, rows, columns }, u) {
   return out;
 }
 
-// One forward pass; `slopes` and `bends` keep f' and f'' of every hidden unit for the way back.
+// One forward pass; `hidden` keeps what enters each activation for the way back.
 export function forward(net, x) {
-  const slopes = [];
-  const bends = [];
+  const hidden = [];
   let out = x;
   net.layers.forEach((layer, index) => {
-    out = add(times(layer, out), layer.bias);
+    out = times(layer, out, layer.bias);
     if (index === net.layers.length - 1) return;
-    const parts = Array.from(out, net.activation);
-    out = Float64Array.from(parts, (part) => part[0]);
-    slopes.push(parts.map((part) => part[1]));
-    bends.push(parts.map((part) => part[2]));
+    hidden.push(out);
+    out = out.map(net.activation[0]);
   });
-  return { logits: out, slopes, bends };
+  return { logits: out, hidden };
 }
 
 export function softmax(logits) {
@@ -138,20 +133,23 @@ export function softmax(logits) {
 // Cross-entropy through margins: log(1 + sum over j of exp(z_j - z_y)) keeps its digits when
 // the network is sure, and so does its gradient p - e_y.
 export function marginCrossEntropy(logits, label) {
-  const gaps = logits.map((z, j) => (j === label ? -Infinity : z - logits[label]));
-  const top = Math.max(0, ...gaps);
-  const odds = gaps.map((gap) => Math.exp(gap - top));
-  const others = odds.reduce((a, b) => a + b);
+  const residual = new Float64Array(logits.length);
+  const top = Math.max(0, ...logits.map((z, j) => (j === label ? 0 : z - logits[label])));
+  let others = 0;
+  logits.forEach((z, j) => {
+    if (j !== label) others += residual[j] = Math.exp(z - logits[label] - top);
+  });
   const total = others + Math.exp(-top);
-  const residual = odds.map((o) => o / total);
-  residual[label] = -others / total;
-  return { value: top === 0 ? Math.log1p(others) : top + Math.log(total), residual };
+  residual[label] = -others;
+  return { value: top === 0 ? Math.log1p(others) : top + Math.log(total),
+    residual: scale(residual, 1 / total) };
 }
 
 // The loss at x with its gradient and a product with its exact Hessian.
 // The product runs forward over reverse: a tangent of the forward pass, then of the backward one.
 export function curvature(net, x, label) {
-  const { logits, slopes, bends } = forward(net, x);
+  const { logits, hidden } = forward(net, x);
+  const [slopes, bends] = [1, 2].map((order) => hidden.map((z) => z.map(net.activation[order])));
   const { value, residual } = marginCrossEntropy(logits, label);
   const probabilities = residual.map((r, j) => (j === label ? 1 + r : r));
 

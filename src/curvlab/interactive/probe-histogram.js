@@ -48,7 +48,7 @@ function sentence({ exact, mean, spread, predicted }, { probes }) {
   const close = (v) => (v <= 1e-9 * exact ? "0" : digits(v));
   return `${DRAWS} estimates from ${probes} probe${probes === 1 ? "" : "s"} each: mean ` +
     `${digits(mean)}, exact ${digits(exact)}. Their spread is ${close(spread)}; the formula says ` +
-    `${close(predicted)}, ${digits((100 * predicted) / exact)} % of the exact value.`;
+    `${close(predicted)}, ${digits((100 * predicted) / exact)}% of the exact value.`;
 }
 
 export default {

@@ -97,7 +97,7 @@ def readout(state: State, values: Mapping[str, Any]) -> str:
         f"{DRAWS} estimates from {probes} probe{'' if probes == 1 else 's'} each: mean "
         f"{digits(estimates.mean())}, exact {digits(exact)}. Their spread is "
         f"{close(estimates.std())}; the formula says {close(predicted)}, "
-        f"{digits(100 * predicted / exact)} % of the exact value."
+        f"{digits(100 * predicted / exact)}% of the exact value."
     )
 
 

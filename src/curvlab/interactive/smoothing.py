@@ -56,7 +56,7 @@ def readout(state: State, values: Mapping[str, Any]) -> str:
     radius = sigma * abs(norm.ppf(np.clip(yes, 1e-12, 1 - 1e-12)))
     edge = min(abs(end - x) for pair in intervals(values) for end in pair)
     return (
-        f"At the point the blurred classifier says yes with {100 * yes:.1f} %, which certifies "
+        f"At the point the blurred classifier says yes with {100 * yes:.1f}%, which certifies "
         f"{digits(radius)}; the sharp classifier's edge is {digits(edge)} away. Largest slope "
         f"{digits(np.abs(curve.slope).max())} of at most {digits(slope)}, largest curvature "
         f"{digits(np.abs(curve.bend).max())} of at most {digits(bend)}."
