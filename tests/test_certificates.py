@@ -212,20 +212,45 @@ def test_curvature_of_one_unit_is_attained(activation):
         assert float(-lowest) == pytest.approx(float(bound), rel=1e-3, abs=1e-8)
 
 
-def test_curvature_of_an_inner_layer_is_attained():
-    """Behind an almost affine second activation the first one's bend is all there is."""
+def chain(first, second, weights, biases):
+    """A network with two hidden layers, weights and biases given; the second logit is zero."""
+    sizes = (1, len(weights[0]), len(weights[1]))
     model = nn.Sequential(
-        nn.Linear(1, 1), nn.Tanh(), nn.Linear(1, 1), Softplus(1e-4), nn.Linear(1, 2)
+        nn.Linear(1, sizes[1]), first, nn.Linear(sizes[1], sizes[2]), second, nn.Linear(sizes[2], 2)
     ).double()
-    for layer, weight in ((model[0], [[1.5]]), (model[2], [[2.0]]), (model[4], [[3.0], [0.0]])):
+    rows = (*weights[:2], [*weights[2], [0.0] * sizes[2]])
+    for layer, weight, bias in zip(model[::2], rows, (*biases, [0.0, 0.0]), strict=True):
         layer.weight.data = torch.tensor(weight, dtype=torch.float64)
-        layer.bias.data.zero_()
-    model[2].bias.data.fill_(1e6)
+        layer.bias.data = torch.tensor(bias, dtype=torch.float64)
+    return model.requires_grad_(False)
+
+
+@pytest.mark.parametrize("bent", ["first", "second"])
+def test_the_term_of_each_layer_is_attained(bent):
+    """With the other activation almost affine, one layer's bend is all the curvature there is."""
+    affine, weights = Softplus(1e-4), ([[1.5]], [[2.0]], [[3.0]])
+    if bent == "first":
+        model = chain(nn.Tanh(), affine, weights, ([0.0], [1e6]))
+        expected = 3 * 2 * 1.5**2
+    else:
+        model = chain(affine, nn.Tanh(), weights, ([1e6], [-2e6]))
+        expected = 3 * (2 * 1.5) ** 2
+    expected *= 4 / (3 * math.sqrt(3))
     bound = network_constants(model, torch.Size((1,))).curvature[0, 1].item()
-    x = torch.linspace(-1, 1, 2001, dtype=torch.float64)
-    lowest = min(float(margin_hessian(model, point.view(1), 0, 1)) for point in x[1100:1900:4])
+    x = torch.linspace(-1, 1, 801, dtype=torch.float64)
+    lowest = min(float(margin_hessian(model, point.view(1), 0, 1)) for point in x)
     assert -lowest <= bound <= -lowest * 1.001
-    assert bound == pytest.approx(3 * 2 * 1.5**2 * 4 / (3 * math.sqrt(3)), rel=1e-3)
+    assert bound == pytest.approx(expected, rel=1e-3)
+
+
+def test_opposite_weights_do_not_cancel():
+    """One unit on and one off: the gradient at the first layer is not the sum of both."""
+    model = chain(nn.Tanh(), Softplus(3.0), ([[1.0]], [[1.0], [-1.0]], [[1.0, 1.0]]), (
+        [0.0], [50.0, -50.0]))  # fmt: skip
+    bound = network_constants(model, torch.Size((1,))).curvature[0, 1]
+    seen = -margin_hessian(model, torch.tensor([0.6585], dtype=torch.float64), 0, 1)
+    assert seen.item() == pytest.approx(4 / (3 * math.sqrt(3)), rel=1e-6)
+    assert seen <= bound
 
 
 def test_curvature_is_one_sided():
