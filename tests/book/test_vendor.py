@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import notebooks as nb
 import pytest
 import yaml
+from bookfonts import characters, cut
+from fontTools.ttLib import TTFont
 from sphinxcontrib import katex
 
 VENDOR = nb.ROOT / "book/assets/vendor"
@@ -44,3 +47,18 @@ def test_site_asks_no_other_host() -> None:
         text = (nb.ROOT / "book/assets" / name).read_text(encoding="utf-8")
         assert "//cdn" not in text
         assert "http" not in text
+
+
+def test_fonts_are_cut_to_what_is_used(tmp_path: Path) -> None:
+    font = VENDOR / "source-serif-4/source-serif-4-latin-400-normal.woff2"
+    smaller = tmp_path / font.name
+    smaller.write_bytes(font.read_bytes())
+    cut(smaller, "aé")
+    assert smaller.stat().st_size < font.stat().st_size / 4
+    assert set(TTFont(smaller).getBestCmap()) == {ord("a"), ord("é")}
+
+
+def test_every_character_of_a_page_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<p>&lambda; ≼</p>", encoding="utf-8")
+    (tmp_path / "searchindex.js").write_text(r'"\u03c9"', encoding="utf-8")
+    assert set("λ≼ω") <= set(characters(tmp_path))

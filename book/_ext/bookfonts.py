@@ -1,0 +1,56 @@
+"""Fonts hold the letters that the book uses and no others.
+
+A page of mathematics draws on a dozen font files; most of what they hold is on no page. Once the
+site is written, each font is cut to the characters that occur anywhere in it. The vendored files
+stay whole.
+"""
+
+import html
+import re
+import string
+from pathlib import Path
+
+from fontTools.subset import Options, Subsetter, load_font, save_font
+from sphinx.application import Sphinx
+
+# What readers may type into the search, and what scripts may write.
+ALWAYS = string.printable + "…–—‘’“”·×−±∞≤≥≈⁰¹²³⁴⁵⁶⁷⁸⁹⁻"
+
+
+def characters(site: Path) -> str:
+    """Return every character that a page shows or a script may write."""
+    used = set(ALWAYS)
+    for path in [*site.rglob("*.html"), *site.glob("_static/**/*.js"), site / "searchindex.js"]:
+        text = path.read_text(encoding="utf-8")
+        used |= set(html.unescape(text) if path.suffix == ".html" else text)
+        used |= {chr(int(code, 16)) for code in re.findall(r"\\u([0-9a-fA-F]{4})", text)}
+    return "".join(sorted(character for character in used if ord(character) < 0xD800))
+
+
+def cut(path: Path, text: str) -> None:
+    """Cut a font to the characters of a text."""
+    options = Options()
+    options.flavor = "woff2"
+    options.layout_features = ["kern", "liga", "mark", "mkmk", "ccmp", "locl", "lnum", "tnum"]
+    options.hinting = False
+    font = load_font(path, options)
+    subsetter = Subsetter(options)
+    subsetter.populate(text=text)
+    subsetter.subset(font)
+    save_font(font, path, options)
+
+
+def cut_all(app: Sphinx, error: Exception | None) -> None:
+    """Cut the fonts of the finished site."""
+    if error or app.builder.name != "html":
+        return
+    site = Path(app.outdir)
+    text = characters(site)
+    for path in sorted(site.glob("_static/vendor/**/*.woff2")):
+        cut(path, text)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("build-finished", cut_all, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
