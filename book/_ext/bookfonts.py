@@ -33,11 +33,11 @@ def cut(path: Path, text: str) -> None:
     options.flavor = "woff2"
     options.layout_features = ["kern", "liga", "mark", "mkmk", "ccmp", "locl", "lnum", "tnum"]
     options.hinting = False
-    font = load_font(path, options)
-    subsetter = Subsetter(options)
-    subsetter.populate(text=text)
-    subsetter.subset(font)
-    save_font(font, path, options)
+    with load_font(path, options, lazy=False) as font:
+        subsetter = Subsetter(options)
+        subsetter.populate(text=text)
+        subsetter.subset(font)
+        save_font(font, path, options)
 
 
 def cut_all(app: Sphinx, error: Exception | None) -> None:
