@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -10,9 +11,13 @@ from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+import matplotlib.pyplot as plt
 import pytest
+from bookfigures import to_files
 from figure_cases import CASES, Case
 from playwright.sync_api import Browser, Page
+
+from curvlab.interactive import labs, widget
 
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 MODES = {"light": (1000, "light"), "dark phone": (390, "dark")}
@@ -66,7 +71,7 @@ def visit(site: Site) -> Iterator[Any]:
     """Opens a page and fails on a console error, a page error or a request that leaves."""
     opened = []
 
-    def start(address: str, mode: str = "light", **options: Any) -> Page:
+    def start(address: str, mode: str = "light", root: str = site.base, **options: Any) -> Page:
         width, theme = MODES[mode]
         page = site.browser.new_page(viewport={"width": width, "height": 900}, **options)
         said: list[str] = []
@@ -74,9 +79,11 @@ def visit(site: Site) -> Iterator[Any]:
         page.on("pageerror", lambda e: said.append(str(e)))
         page.on(
             "request",
-            lambda r: None if r.url.startswith((site.base, "data:")) else said.append(r.url),
+            lambda r: (
+                None if r.url.startswith((root.rsplit("/", 1)[0], "data:")) else said.append(r.url)
+            ),
         )
-        page.goto(site.base + address)
+        page.goto(root + address)
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
         opened.append(Visit(page, said))
         return page
@@ -289,6 +296,54 @@ def test_without_scripts_the_picture_shows(visit, site):
     assert page.locator("figure.curvlab > img").is_visible()
     assert page.locator("figure.curvlab > img").get_attribute("alt")
     context.close()
+
+
+def test_moved_to_files_they_work_from_a_folder(visit, site):
+    figure, module, _ = case("krylov-stepper")
+    lab = labs.live(line, slope=labs.Slider("slope", 0.0, 1.0, frames=3), alt="A line that rises.")
+    folder = site.folder / "moved"
+    folder.mkdir()
+    held = document(figure._repr_html_(), lab.frames._repr_html_())
+    (folder / "page.html").write_text(to_files(held, folder, ""))
+    assert "data:image" not in (folder / "page.html").read_text()
+    page = visit("", root=folder.as_uri() + "/page.html")
+    page.mouse.wheel(0, 800)
+    page.wait_for_function("document.querySelectorAll('.cl-readout:not(:empty)').length === 2")
+    assert readout(page) == text_of(module, figure.state, figure.values)
+    assert readout(page, 1) == "slope: 0. Computed on the CPU."
+    slider = page.locator("figure.curvlab").nth(1).locator("input[type=range]")
+    slider.focus()
+    page.keyboard.press("End")
+    assert readout(page, 1) == "slope: 1.00. Computed on the CPU."
+    shown = page.locator("figure.curvlab").nth(1).locator(".cl-stage img")
+    assert shown.get_attribute("alt") == "A line that rises. slope: 1.00."
+    assert shown.evaluate("(i) => i.decode().then(() => i.naturalWidth)") > 0
+
+
+def line(slope, device):
+    figure, axes = plt.subplots(figsize=(2, 1))
+    axes.plot([0, 1], [0, slope])
+    return figure
+
+
+def test_the_same_module_runs_as_an_anywidget_front_end(visit, site):
+    figure, module, _ = case("krylov-stepper")
+    live = widget(figure)
+    (site.folder / "bundle.js").write_text(live._esm)
+    held = json.dumps({"state": live.state, "values": live.values})
+    script = f"""<div id="el"></div><script type="module">
+        import front from "./bundle.js";
+        const held = {held};
+        const model = {{ get: (k) => held[k], set: (k, v) => {{ held[k] = v; }},
+          save_changes: () => {{ globalThis.saved = held.values; }}, on: () => {{}} }};
+        front.render({{ model, el: document.getElementById("el") }});</script>"""
+    (site.folder / "widget.html").write_text(document(script))
+    page = visit("widget.html")
+    page.wait_for_selector(".cl-readout:not(:empty)")
+    assert readout(page) == text_of(module, figure.state, figure.values)
+    page.locator("input[type=range]").first.focus()
+    page.keyboard.press("Home")
+    assert page.evaluate("saved.steps") == 1
 
 
 @pytest.mark.parametrize("name", CASES)
