@@ -111,7 +111,7 @@ def mean_density(
     figure, ax = plt.subplots(figsize=(6.4, 3.2))
     stairs(ax, nodes, mass, "positive", "-", style.BLUE)
     stairs(ax, -nodes, mass, "negative, by size", "--", style.ORANGE)
-    ax.set(title=title, xlim=(1e-3, 50), ylim=(0.02, 300), ylabel="eigenvalues beyond it, mean")
+    ax.set(title=title, xlim=(1e-3, 50), ylim=(0.02, 60), ylabel="eigenvalues beyond it, mean")
     ax.legend(loc="upper right")
     return figure
 
@@ -139,7 +139,7 @@ def race(
     spent: Sequence[int],
 ) -> Figure:
     """Errors against products: of the top eigenvalue from one product up, and of the trace."""
-    figure, (left, right) = plt.subplots(1, 2)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.WIDTH, 3.8))
     for name, errors in values.items():
         left.semilogy(range(1, len(errors) + 1), [max(e, FLOOR) for e in errors], ms=3, label=name)
     for name, errors in traces.items():
@@ -147,5 +147,5 @@ def race(
     left.set(xlabel="products", title="relative error of the top eigenvalue")
     right.set(xlabel="products", title="rms relative error of the trace")
     for ax in (left, right):
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return figure
