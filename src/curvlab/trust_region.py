@@ -58,7 +58,10 @@ def trust_region(eigenvalues: Tensor, coefficients: Tensor, epsilon: float | Ten
         z = _solve(a, gap, t)
         length = vector_norm(z, dim=1)
         slope = _solve(z, gap, t).mul(z).sum(1)  # of -|z|^2 / 2
-        t = t + torch.where(length > 1, length.square() * (length - 1) / slope, 0)
+        further = t + torch.where(length > 1, length.square() * (length - 1) / slope, 0)
+        if torch.equal(further, t):  # a fixed point: more steps would repeat it
+            break
+        t = further
     z = _solve(a, gap, t)
     length = vector_norm(z, dim=1)
     z = z / length.clamp(min=1).unsqueeze(1)
