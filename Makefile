@@ -77,6 +77,7 @@ $(VENV)/.peers: benchmarks/requirements-peers.txt $(VENV)/.full
 
 bench: $(VENV)/.peers
 	@PYTHONPATH=$(VENV)/peers $(BIN)/python benchmarks/bench.py
+	@$(BIN)/python benchmarks/redraw.py
 
 experiments: $(VENV)/.full
 	@$(BIN)/snakemake --snakefile experiments/Snakefile --cores all --rerun-incomplete --config quick=$(if $(QUICK),1,0)
