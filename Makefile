@@ -55,7 +55,6 @@ lab: $(VENV)/.full
 
 test: $(VENV)/.full node_modules/.installed
 	@$(BIN)/python tools/chromium.py
-	@$(MAKE) --no-print-directory $(BUILD)/.built
 	@$(BIN)/python tools/check.py
 
 full: test colab pdf

