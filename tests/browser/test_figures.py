@@ -183,6 +183,31 @@ def test_a_handle_can_be_dragged(visit, name, mode):
     assert readout(page) != before
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_digit_can_be_drawn_by_pointer_and_by_keys(visit, mode):
+    page = visit("digit-curvature.html", mode)
+    page.wait_for_selector(".cl-stage svg")
+    pad = page.get_by_role("application")
+    assert not pad.is_visible()
+    page.get_by_label("Digit", exact=True).select_option("drawn")
+    empty = readout(page)
+    assert empty.startswith("Your drawing, taken as a ")
+    box = pad.bounding_box()
+    page.mouse.move(box["x"] + 80, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 80, box["y"] + 140, steps=6)
+    page.mouse.up()
+    drawn = readout(page)
+    assert drawn != empty
+    pad.focus()
+    page.keyboard.press("Delete")
+    assert readout(page) == empty
+    page.keyboard.press("Space")
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    assert readout(page) not in (empty, drawn)
+
+
 OVERLAPS = """() => {
   const bad = [];
   for (const svg of document.querySelectorAll(".cl-stage svg")) {

@@ -57,6 +57,11 @@ def test_clear_errors():
         digit_curvature.state({"a": net, "b": net}, 2 * x + 1, y)
 
 
+def test_a_drawing_stays_on_the_page(held):
+    with pytest.raises(ValueError, match="requires the number of a digit that travels"):
+        digit_curvature.readout(held, {**digit_curvature.VALUES, "digit": "drawn"})
+
+
 def test_images_travel_as_bytes(held):
     assert len(held["images"]["u8"]) == pytest.approx(2 * 784 * 4 / 3, abs=4)
     assert np.isfinite(held["labels"]).all()

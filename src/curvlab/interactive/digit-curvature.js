@@ -100,23 +100,91 @@ function column({ label }, walked, x, truth, distance, ceiling, left, top, width
   ];
 }
 
+// A pad of 28 x 28 pixels to draw on, by pointer or by keys.
+function drawingPad() {
+  const pixels = new Float64Array(784);
+  const canvas = Object.assign(document.createElement("canvas"), { width: 168, height: 168, tabIndex: 0 });
+  canvas.className = "cl-pad";
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label", "Drawing pad: drag to draw; or arrow keys to move, " +
+    "space to lower and lift the pen, Delete to clear");
+  let [pen, down] = [[14, 8], false];
+  const paint = () => {
+    const context = canvas.getContext("2d");
+    pixels.forEach((v, i) => {
+      context.fillStyle = `rgb(${255 * v},${255 * v},${255 * v})`;
+      context.fillRect(6 * (i % 28), 6 * Math.floor(i / 28), 6, 6);
+    });
+    context.strokeStyle = down ? "#ffa657" : "#6db6ff";
+    context.strokeRect(6 * pen[0] - 3, 6 * pen[1] - 3, 6, 6);
+    canvas.dispatchEvent(new Event("input"));
+  };
+  const dab = ([x, y]) => pixels.forEach((v, i) => {
+    const away = Math.hypot((i % 28) + 0.5 - x, Math.floor(i / 28) + 0.5 - y);
+    pixels[i] = Math.max(v, Math.min(1, Math.max(0, 1.8 - away)));
+  });
+  const go = (x, y, draws) => {
+    const from = pen;
+    pen = [x, y].map((v) => Math.min(27, Math.max(1, v)));
+    for (let k = 0; draws && k <= 8; k++) dab(from.map((v, i) => v + ((pen[i] - v) * k) / 8));
+    paint();
+  };
+  const place = (event, draws) => go(event.offsetX * 28 / canvas.clientWidth,
+    event.offsetY * 28 / canvas.clientHeight, draws);
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    place(event, false);
+    place(event, true);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (canvas.hasPointerCapture(event.pointerId)) place(event, true);
+  });
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  canvas.addEventListener("keydown", (event) => {
+    const step = steps[event.key];
+    if (event.key === " ") down = !down;
+    else if (event.key === "Delete" || event.key === "Backspace") pixels.fill(0);
+    else if (!step) return;
+    event.preventDefault();
+    go(pen[0] + (step?.[0] ?? 0), pen[1] + (step?.[1] ?? 0), down);
+  });
+  // Digits of the training set have their center of mass in the middle; so has the drawing.
+  const centered = () => {
+    const mass = pixels.reduce((a, b) => a + b, 0) || 1;
+    const shift = [(i) => i % 28, (i) => Math.floor(i / 28)].map((f) =>
+      Math.round(14 - pixels.reduce((sum, v, i) => sum + v * (f(i) + 0.5), 0) / mass));
+    return pixels.map((_, i) => {
+      const [x, y] = [(i % 28) - shift[0], Math.floor(i / 28) - shift[1]];
+      return x < 0 || x > 27 || y < 0 || y > 27 ? 0 : pixels[28 * y + x];
+    });
+  };
+  paint();
+  return { canvas, centered };
+}
+
 export default {
   render({ model, el }) {
     const { networks, images, labels } = model.get("state");
     const pixels = decode(images);
     const nets = networks.map(({ label, net }) => ({ label, net: network(net) }));
     const known = new Map();
+    const pad = drawingPad();
+    const answers = (x, label, direction) => nets.map((net) => walk(net, x, label, direction));
     const walks = (digit, direction) => {
-      const question = `${digit} ${direction}`;
-      const x = pixels.slice(784 * digit, 784 * (digit + 1));
-      if (!known.has(question)) {
-        known.set(question, nets.map((net) => walk(net, x, labels[digit], direction)));
+      if (digit === "drawn") {
+        const x = pad.centered();
+        const label = best(forward(nets[0].net, x).logits);
+        return { x, label, found: answers(x, label, direction) };
       }
-      return { x, found: known.get(question) };
+      const question = `${digit} ${direction}`;
+      const [x, label] = [pixels.slice(784 * digit, 784 * (Number(digit) + 1)), labels[digit]];
+      if (!known.has(question)) known.set(question, answers(x, label, direction));
+      return { x, label, found: known.get(question) };
     };
     const controls = [
       { name: "digit", label: "Digit", type: "choice", value: "0",
-        options: labels.map((label, i) => [String(i), `a ${label}`]) },
+        options: [...labels.map((label, i) => [String(i), `a ${label}`]),
+          ["drawn", "your own drawing"]] },
       { name: "direction", label: "Direction", type: "choice", value: "gradient",
         options: [["gradient", "loss gradient"], ["first", "top eigenvector"],
           ["second", "second eigenvector"]] },
@@ -124,20 +192,22 @@ export default {
         step: 0.05, value: 1 },
     ];
     return mount({
-      model, el, controls, name: "digit-curvature",
+      model, el, controls, name: "digit-curvature", aside: pad.canvas,
       draw({ digit, direction, distance }, width) {
-        const { x, found } = walks(Number(digit), direction);
+        pad.canvas.hidden = digit !== "drawn";
+        const { x, label, found } = walks(digit, direction);
         const ceiling = Math.max(0.5, ...found.flatMap(({ curve }) => curve.map(([, y]) => y)));
         const wide = width >= 660;
         const each = wide ? (width - 30) / 2 : width;
-        const columns = found.map((walked, i) => column(nets[i], walked, x, labels[digit], distance,
+        const columns = found.map((walked, i) => column(nets[i], walked, x, label, distance,
           ceiling, wide ? i * (each + 30) : 0, 10 + (wide ? 0 : 404 * i), each));
         const foot = (wide ? 390 : 794) + 12;
         const key = legend([["line", "cl-l1", "true loss"], ["line", "cl-l2 cl-dash",
           "quadratic model"], ["line", "cl-l0 cl-dot cl-faint", "linear model"]], 0, foot, width);
         const svg = picture("Loss of two networks along a direction from a digit", width,
           foot + key.height, columns, key.drawn);
-        return { svg, readout: sentence(nets.map(({ label }) => label), found, distance) };
+        const words = sentence(nets.map((net) => net.label), found, distance);
+        return { svg, readout: digit === "drawn" ? `Your drawing, taken as a ${label}. ${words}` : words };
       },
     });
   },

@@ -58,6 +58,8 @@ class Walk(NamedTuple):
 
 def walk(state: State, index: int, values: Mapping[str, Any]) -> Walk:
     """The walk of network `index` at a setting, from the exact Hessian."""
+    if not str(values["digit"]).isdecimal():
+        raise ValueError(f"requires the number of a digit that travels. Found {values['digit']!r}.")
     digit = int(values["digit"])
     model = arrive(state["networks"][index]["net"])
     x = torch.from_numpy(unpack(state["images"])[digit : digit + 1])

@@ -64,8 +64,9 @@ function control(spec, id, changed) {
 }
 
 // Builds the figure in el. draw(values, width) returns {svg, readout}; onPoint(x, y, values)
-// turns a press or a drag at stage pixels into new values, or nothing when it hit no plot.
-export function mount({ model, el, name, controls, draw, onPoint }) {
+// turns a press or a drag at stage pixels into new values, or nothing when it hit no plot;
+// `aside` is an element of the figure's own whose input events ask for a redraw.
+export function mount({ model, el, name, controls, draw, onPoint, aside = "" }) {
   const counters = (globalThis.curvlabCounters ??= {});
   const copy = (counters[name] = (counters[name] ?? 0) + 1);
   const address = copy === 1 ? name : `${name}-${copy}`;
@@ -81,7 +82,7 @@ export function mount({ model, el, name, controls, draw, onPoint }) {
   const form = tag("form", { className: "cl-controls" }, ...fields.map((field) => field.node));
   form.addEventListener("submit", (event) => event.preventDefault());
   el.classList.add("curvlab-live");
-  el.append(form, stage, readout, tag("p", { className: "cl-links" }, reset, link));
+  el.append(form, aside, stage, readout, tag("p", { className: "cl-links" }, reset, link));
 
   const values = () => Object.fromEntries(fields.map((field) => [field.name, field.get()]));
   const set = (news) => {
@@ -116,6 +117,7 @@ export function mount({ model, el, name, controls, draw, onPoint }) {
     model.save_changes();
   };
 
+  if (aside) aside.addEventListener("input", () => changed());
   reset.addEventListener("click", () =>
     set(Object.fromEntries(fields.map((field) => [field.name, field.initial]))));
   const follow = () => {
