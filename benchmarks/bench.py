@@ -14,6 +14,7 @@ as their users would.
 import argparse
 import copy
 import hashlib
+import os
 import platform
 import time
 import warnings
@@ -33,6 +34,7 @@ from curvlinops.papyan2020traces.spectrum import (
     lanczos_approximate_spectrum,
 )
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from pyhessian import hessian as pyhessian
 from pyhessian.utils import hessian_vector_product
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -73,13 +75,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two rounds, nothing written")
     parser.add_argument("--only", default="", help="run the cases whose name contains this")
+    parser.add_argument("--minutes", type=float, default=7.0, help="for the timed tables")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="all cores")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     warnings.filterwarnings("ignore")
     case = Case(truths=8 if options.quick else BATCH)
     tables, limits = [], []
-    for seconds, table in ((60, products), (150, inputs), (120, weights), (75, steps)):
+    for share, table in ((0.15, products), (0.4, inputs), (0.25, weights), (0.2, steps)):
         if options.only in table.__name__:
-            found = turns(*table(case), seconds=0 if options.quick else seconds)
+            seconds = 0 if options.quick else 60 * share * options.minutes
+            found = turns(*table(case), seconds)
             tables.append(found)
             report(found)
             limits += targets(found)
@@ -226,7 +232,7 @@ def inputs(case: Case) -> tuple[str, list[Method]]:
 
     def ours(name: str, loss: Callable[[Tensor], Tensor]) -> None:
         operator = hessian_operator(loss, case.x)
-        for i, value in enumerate(top_eigenpair(operator, operator.gradient).value.tolist()):
+        for i, value in enumerate(top_eigenpair(operator, operator.gradient, 7).value.tolist()):
             keep(name, i, value)
 
     def by_pyhessian(i: int) -> None:
@@ -279,9 +285,9 @@ def inputs(case: Case) -> tuple[str, list[Method]]:
 
     methods = [
         Method("input gradient", lambda i: input_gradient(case.loss, case.x)),
-        batched(OURS, case.loss, "six Lanczos steps from the gradient"),
-        batched(f"{OURS}, stock softplus", stock, "six Lanczos steps from the gradient"),
-        batched(f"{OURS}, stock softplus and loss", case.stock_loss, "six steps"),
+        batched(OURS, case.loss, "seven Lanczos steps from the gradient"),
+        batched(f"{OURS}, stock softplus", stock, "seven Lanczos steps from the gradient"),
+        batched(f"{OURS}, stock softplus and loss", case.stock_loss, "seven steps"),
         each("PyHessian", by_pyhessian, 4),
         each("SciPy eigsh", by_scipy, 4),
         each("curvlinops + eigsh", by_curvlinops, 1),
@@ -581,7 +587,8 @@ def machine() -> str:
         ),
         platform.processor(),
     )
-    return f"{cpu}, {torch.get_num_threads()} thread(s)"
+    threads, load = torch.get_num_threads(), os.getloadavg()[1]
+    return f"{cpu}, {os.cpu_count()} cores, {threads} thread(s), load average {load:.1f}"
 
 
 def write(table: pd.DataFrame, limits: list[Limit]) -> None:
@@ -605,7 +612,7 @@ def figure(table: pd.DataFrame, date: str) -> Figure:
     """Ratios of minima on a logarithmic axis, one panel for each timed case."""
     timed = table[table["ratio_min"].notna() & (table["ratio_min"] != 1)]
     groups = list(timed.groupby("case", sort=False))
-    heights = [len(rows) + 1 for _, rows in groups]
+    heights = [len(rows) + 2 for _, rows in groups]
     drawn = Figure(figsize=(style.WIDTH, 0.27 * sum(heights)))
     axes = np.atleast_1d(drawn.subplots(len(groups), 1, height_ratios=heights))
     for axis, (name, rows) in zip(axes, groups, strict=True):
@@ -615,14 +622,22 @@ def figure(table: pd.DataFrame, date: str) -> Figure:
             color, mark = (style.BLUE, "o") if ours else (style.ORANGE, "s")
             axis.plot(ratio, place, mark, color=color)
             axis.annotate(
-                f"{ratio:.3g}", (ratio, place), (7, -3), textcoords="offset points", fontsize=8
+                f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}",
+                (ratio, place),
+                (7, -3),
+                textcoords="offset points",
+                fontsize=8,
             )
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.15, y=0.08)
-        axis.set_title(f"{name}: time over one {rows['base'].iloc[0].split(':')[0]}")
-    axes[-1].set_xlabel(f"ratio of minima, {date}; circles: curvlab, squares: peers")
+        axis.set_title(name)
+        axis.set_xlabel(f"time over one {rows['base'].iloc[0].split(':')[0]}")
+    drawn.supxlabel(f"Ratios of minima, {date}. Circles: curvlab; squares: peers.", fontsize=9.5)
     return drawn
 
 
