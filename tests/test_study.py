@@ -52,7 +52,7 @@ def test_a_stage_leaves_complete_tables_and_networks(done):
     read = {path.stem: pandas.read_csv(path) for path in done.results.glob("*.csv")}
     assert set(read) == {
         "accuracy", "curvature", "distance", "masking", "certified", "sweep", "training", "cost",
-        "comparisons", "stages",
+        "comparisons", "claims", "stages",
     }
     assert len(read["accuracy"]) == 3 * (1 + 4)
     assert len(read["curvature"]) == 3 * 5 * 2
@@ -64,8 +64,9 @@ def test_a_stage_leaves_complete_tables_and_networks(done):
     assert read["masking"].gap.between(-1, 1).all()
     assert read["certified"].value.between(0, 1).all()
     assert read["cost"].relative.between(0.1, 100).all()
-    for table in read.values():
-        assert {"commit", "machine", "torch"} <= set(table.columns)
+    for name, table in read.items():
+        # A verdict is no measurement: it follows from the rows of `comparisons`.
+        assert name == "claims" or {"commit", "machine", "torch"} <= set(table.columns)
         assert not table.duplicated().any()
     methods = ("input-gradient", "pgd", "plain")
     assert zoo.names(done.zoo) == [f"digits/softplus/{method}" for method in methods]
@@ -327,6 +328,35 @@ def test_comparisons_are_paired_over_images():
     assert opposite["difference"] == 0
     # The difference is +1 or -1 with equal chance: its mean over 400 has a deviation of 1/20.
     assert opposite["high"] - opposite["low"] == pytest.approx(4 * 0.98 / 20, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "verdict"),
+    [
+        ([(0.1, 0.2)] * 6, "reproduced"),
+        ([(-0.2, -0.1)] * 6, "refuted"),
+        ([(0.1, 0.2)] * 5 + [(-0.1, 0.2)], "mixed"),
+        ([(-0.1, 0.1)] * 6, "mixed"),
+        ([(0.1, 0.2)] * 5, "open"),
+        ([], "open"),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_rule_of_verdicts(tmp_path, intervals, verdict, swapped):
+    """Two norms and three seeds; a comparison stored the other way round counts the same."""
+    keys = [(norm, seed) for norm in ("l2/0.5", "linf/0.1") for seed in (1, 2, 3)]
+    rows = []
+    for (norm, seed), (low, high) in zip(keys, intervals, strict=False):
+        pair = {"method": "input-gradient", "against": "plain", "low": low, "high": high}
+        if swapped:
+            pair = {"method": "plain", "against": "input-gradient", "low": -high, "high": -low}
+        rows.append({"data": "digits", "network": "cnn", "activation": "softplus", "seed": seed,
+                     "outcome": f"autoattack/{norm}", **pair})
+    tested, unplanned = tables.claims(quick(tmp_path), rows)
+    assert tested["verdict"] == verdict
+    assert tested["done"] == len(intervals)
+    assert bool(tested["reason"]) == (verdict == "open")
+    assert (unplanned["verdict"], unplanned["reason"]) == ("open", "nothing to run")
 
 
 @pytest.mark.parametrize("text", ["", "train", "bake:a/b/c/d/1", "train:a/b/c/d", "select:a/b/c"])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SEEDED = ("train", *MEASURES)
 ORIGIN = ("commit", "torch", "curvlab", "python", "machine")
 RESAMPLES = 2_000
+CLAIM_SEEDS = (1, 2, 3)
 
 
 def write_tables(study: "Study", stage: str) -> None:
@@ -34,6 +35,7 @@ def write_tables(study: "Study", stage: str) -> None:
             f"{missing[0]}."
         )
     jobs = finished(study)
+    compared = comparisons(jobs)
     tables = {
         "accuracy": accuracy(jobs),
         "curvature": measured(jobs, "evaluate", "curvature"),
@@ -43,7 +45,8 @@ def write_tables(study: "Study", stage: str) -> None:
         "sweep": sweeps(study, jobs),
         "training": training(jobs),
         "cost": costs(jobs),
-        "comparisons": comparisons(jobs),
+        "comparisons": compared,
+        "claims": claims(study, compared),
         "stages": stages(study, jobs),
     }
     for name, rows in tables.items():
@@ -187,6 +190,41 @@ def comparisons(jobs: dict[Job, Row]) -> list[Row]:
                     "difference": round(float(difference.mean()), 6),
                     "low": round(float(low), 6), "high": round(float(high), 6),
                 } | origin(jobs[members[0]]))
+    return rows
+
+
+def claims(study: "Study", compared: list[Row]) -> list[Row]:
+    """Each claim of the plan with its verdict: reproduced where every comparison under AutoAttack
+    (cell, rival, norm, seed) favors it with an interval above zero, refuted where every one goes
+    against it, mixed where all are there and neither holds, open where one is missing."""
+    intervals = {}
+    for row in compared:
+        cell = "/".join((row["data"], row["network"], row["activation"]))
+        key = (cell, row["seed"], row["outcome"])
+        intervals[(*key, row["method"], row["against"])] = (row["low"], row["high"])
+        intervals[(*key, row["against"], row["method"])] = (-row["high"], -row["low"])
+    rows = []
+    for entry in study.plan["claims"]:
+        wanted = [
+            (cell, seed, f"autoattack/{norm}/{epsilon:g}", entry["method"], rival)
+            for cell in entry.get("cells", ()) for rival in entry["against"]
+            for norm, epsilon in study.plan["data"][cell.split("/")[0]]["headline"].items()
+            for seed in CLAIM_SEEDS
+        ]
+        found = [intervals[key] for key in wanted if key in intervals]
+        favorable = sum(low > 0 for low, _ in found)
+        against = sum(high < 0 for _, high in found)
+        complete = bool(wanted) and len(found) == len(wanted)
+        verdict = "open"
+        if complete:
+            verdict = {favorable: "reproduced", against: "refuted"}.get(len(wanted), "mixed")
+        missing = f"{len(wanted) - len(found)} of {len(wanted)} comparisons are missing"
+        rows.append({
+            "claim": entry["claim"], "source": entry["source"], "comparisons": len(wanted),
+            "done": len(found), "favorable": favorable, "unfavorable": against,
+            "verdict": verdict,
+            "reason": "" if complete else entry.get("reason", missing),
+        })
     return rows
 
 
