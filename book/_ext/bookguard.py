@@ -16,10 +16,12 @@ def faults(notebook: dict) -> list[str]:
         for cell in notebook["cells"]
         if cell["cell_type"] == "code" and "".join(cell["source"]).strip()
     ]
+    counts = [cell["execution_count"] for cell in code]
+    if counts != list(range(1, len(code) + 1)):
+        number = next(n for n, count in enumerate(counts, start=1) if n != count)
+        count = counts[number - 1]
+        found.append(f"code cell {number} has execution count {count}: run all, in order")
     for number, cell in enumerate(code, start=1):
-        if cell["execution_count"] != number:
-            count = cell["execution_count"]
-            found.append(f"code cell {number} has execution count {count}: run all, in order")
         for output in cell["outputs"]:
             if output["output_type"] == "error":
                 found.append(f"code cell {number} shows an error: {output['ename']}")

@@ -112,7 +112,7 @@ WRAPPED = (
     ),
     (re.compile(r'(<div class="proof admonition") id="proof">'), r"\1>"),
     # Roles that docutils and sphinxcontrib-bibtex write and no browser accepts there.
-    (re.compile(r' role="(?:list|doc-biblioentry|note)"'), ""),
+    (re.compile(r' role="(?:list|doc-biblioentry|note|heading)"'), ""),
 )
 
 
