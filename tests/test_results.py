@@ -23,4 +23,6 @@ def test_every_shipped_table_is_tidy(path):
     assert isinstance(table, pandas.DataFrame)
     assert len(table)
     assert not table.duplicated().any()
-    assert path.stem == "claims" or {"commit", "machine", "torch"} <= set(table.columns)
+    # Verdicts follow from other tables; the benchmark's table has columns of its own.
+    elsewhere = {"claims", "peers"}
+    assert path.stem in elsewhere or {"commit", "machine", "torch"} <= set(table.columns)
