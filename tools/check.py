@@ -18,6 +18,7 @@ WORKERS = os.environ.get("TEST_WORKERS", "2")
 UNIT = ["tests", "src/curvlab", "--ignore=tests/browser"]
 BOOK = ["tests", "src/curvlab", "book", "--nbval", "--nbval-current-env"]
 BOOK += ["--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=120"]
+BOOK += ["--nbval-sanitize-with=tests/book/sanitize.cfg"]
 PYTHON = [sys.executable, "-m"]
 PYTEST = ["pytest", "-n", WORKERS, "--dist=loadscope", "--durations=15", "-ra"]
 

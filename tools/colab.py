@@ -79,6 +79,7 @@ def main() -> int:
             alone.mkdir(parents=True)
             shutil.copy(notebook, alone)
             command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--nbval", "-q"]
+            command += [f"--nbval-sanitize-with={ROOT / 'tests/book/sanitize.cfg'}"]
             command += ["--nbval-kernel-name=colab", "--nbval-cell-timeout=300", notebook.name]
             if subprocess.run(command, cwd=alone, env=variables).returncode:
                 failed.append(notebook.relative_to(exported))

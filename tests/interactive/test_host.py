@@ -1,5 +1,6 @@
 """The host: self-contained, deterministic output, and the same module for a live kernel."""
 
+import configparser
 import json
 import re
 from pathlib import Path
@@ -74,6 +75,18 @@ def test_state_cannot_leave_its_script_element():
     assert "</script><b>" not in figure._repr_html_()
     assert 'alt="a &amp; &lt;b&gt;"' in figure._repr_html_()
     assert json.loads(figure.payload)["state"]["words"] == "</script><b>"
+
+
+def test_the_sanitizer_of_nbval_leaves_the_state_to_be_compared(example):
+    rules = configparser.ConfigParser(interpolation=None)
+    rules.read(Path(__file__).parents[1] / "book/sanitize.cfg")
+    page = example._repr_html_()
+    for name in rules.sections():
+        page = re.sub(rules[name]["regex"], rules[name]["replace"], page)
+    assert example.payload in page
+    assert "function" not in page
+    assert "base64," not in page.replace(example.payload, "")
+    assert len(page) < len(example.payload) + 2000
 
 
 def test_clear_errors():

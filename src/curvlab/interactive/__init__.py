@@ -40,8 +40,8 @@ no `async`); `script[data-curvlab-state=KEY]` may be emptied and given `data-src
 classic script that runs `curvlab.states["KEY"] = <its JSON>`.
 
 **For strict nbval.** Outputs are the same in each run. When the scripts themselves change, stored
-outputs still work; the sanitizer `<script data-curvlab-(shared|start)="[^"]*">.*?</script>` (with
-`(?s)`) leaves the state and the picture's element to be compared.
+outputs still work, and `tests/book/sanitize.cfg` keeps nbval from comparing them: it compares the
+state and the setting.
 """
 
 from curvlab.interactive.host import Figure, digits, pack, pack_bytes, show, unpack, widget

@@ -195,7 +195,7 @@ class Figure:
     @property
     def key(self) -> str:
         """Names this figure in a page: equal figure and state, equal key."""
-        return _digest(self.name, self.payload, self.extra)
+        return _digest(self.name, self.payload)
 
     def _repr_html_(self) -> str:
         scripts, at = _scripts(self.name)
