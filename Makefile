@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := _config.yml _toc.yml index.md tools/build_site.py $(shell find book -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := book
-.PHONY: book read lab test full notebooks colab vendor bench experiments pdf publish constraints clean FORCE
+.PHONY: book read lab test full notebooks colab vendor bench experiments pdf lighthouse publish constraints clean FORCE
 
 $(BIN)/python:
 	@sh tools/venv.sh $(PYTHON) $(VENV)
@@ -57,8 +57,10 @@ test: $(VENV)/.full node_modules/.installed
 	@$(BIN)/python tools/chromium.py
 	@$(BIN)/python tools/check.py
 
-full: test colab pdf
-	@$(BIN)/python tools/full.py
+full: test colab pdf lighthouse
+
+lighthouse: $(BUILD)/.built node_modules/.installed
+	@$(BIN)/python tools/lighthouse.py $(OUT) $(PAGES)
 
 notebooks: $(VENV)/.full
 	@$(BIN)/python tools/notebooks.py $(NOTEBOOKS)

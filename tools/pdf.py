@@ -82,6 +82,7 @@ def assemble(site: Path) -> str:
         '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
         f"<title>{title}</title>"
         '<link rel="stylesheet" href="_static/vendor/katex/katex.min.css">'
+        '<link rel="stylesheet" href="_static/fonts.css">'
         f'<link rel="stylesheet" href="_static/book.css"><style>{STYLE}</style></head><body>'
         f'<div class="cover"><h1>{title}</h1></div>'
         f'<ul class="contents" style="list-style: none">{"".join(contents)}</ul>'
