@@ -24,7 +24,8 @@ def characters(site: Path) -> str:
         text = path.read_text(encoding="utf-8")
         used |= set(html.unescape(text) if path.suffix == ".html" else text)
         used |= {chr(int(code, 16)) for code in re.findall(r"\\u([0-9a-fA-F]{4})", text)}
-    return "".join(sorted(character for character in used if ord(character) < 0xD800))
+    # half of a surrogate pair is no character; beyond them lies the slash of KaTeX's "not equal"
+    return "".join(sorted(c for c in used if not 0xD800 <= ord(c) < 0xE000))
 
 
 def cut(path: Path, text: str) -> None:
