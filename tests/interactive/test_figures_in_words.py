@@ -11,6 +11,7 @@ from scipy.stats import norm
 from curvlab.bounds.radii import attack_radius, combined_radius, cure_interval, curvature_radius
 from curvlab.bounds.smoothing import smoothing_constants
 from curvlab.calculus import jacobian_operator
+from curvlab.data import load
 from curvlab.interactive import (
     benchmark_explorer,
     certificate_bracket,
@@ -140,6 +141,21 @@ def test_confidence_weights_are_those_of_a_binary_rectifier_network():
     found = confidence_weights.measure(held, {"epoch": 0, "weight": "cross"})
     assert found.half == 0.5
     assert "After the start: median" in confidence_weights.readout(held, confidence_weights.VALUES)
+
+
+def test_training_raises_confidence_and_narrows_the_pressure():
+    torch.manual_seed(0)
+    model, data = MLP((64, 16, 10), "relu"), load("digits", "train")
+    odds = confidence_weights.through_training(model, data, epochs=30, images=200)
+    assert list(odds)[:3] == ["0 epochs", "1 epoch", "2 epochs"]
+    held = confidence_weights.state(odds)
+    found = [confidence_weights.measure(held, {"epoch": k, "weight": "gradient"}) for k in (0, 30)]
+    assert np.median(found[1].confidence) > np.median(found[0].confidence) + 0.2
+    assert found[1].half < found[0].half
+    last = {"epoch": 30, "weight": "hessian"}
+    assert confidence_weights.readout(held, last).startswith("After 30 epochs: median confidence")
+    with pytest.raises(ValueError, match="requires an epoch and at most"):
+        confidence_weights.through_training(model, data, epochs=0)
 
 
 @pytest.fixture(scope="module")

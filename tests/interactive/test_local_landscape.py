@@ -67,13 +67,15 @@ def test_the_point_of_the_moons_is_seen_by_every_network():
 
 def test_the_shipped_networks_are_what_training_gives():
     held = stored()
-    name, strength = "input gradient", 0.01
-    position = [s["shown"] for s in held["regularizers"][0]["strengths"]].index(str(strength))
-    shipped = arrive(held["networks"][held["regularizers"][0]["strengths"][position]["index"]])
-    again = two_moons.train(InputGradient(), strength).double()
     x = two_moons.data().x.double()
-    assert two_moons.REGULARIZERS[name][0] == InputGradient()
-    assert (shipped(x) - again(x)).abs().max() < 0.05
+    strengths = held["regularizers"][0]["strengths"]
+    shipped = {s["shown"]: arrive(held["networks"][s["index"]])(x) for s in strengths}
+    assert two_moons.REGULARIZERS["input gradient"][0] == InputGradient()
+    again = two_moons.train(InputGradient(), 0.01).double()(x)
+    away = {shown: (logits - again).abs().max().item() for shown, logits in shipped.items()}
+    own = away.pop("0.01")
+    # Rounding differs between machines; another strength differs by far more.
+    assert own < 0.2 * min(away.values())
 
 
 def test_clear_errors():

@@ -9,9 +9,12 @@ import torch
 from matplotlib.figure import Figure as Plot
 from torch import Tensor, nn
 
+from curvlab.data import Examples
 from curvlab.figures import style
 from curvlab.interactive.host import Figure, State, digits, pack, show, unpack
 from curvlab.losses import margin_cross_entropy
+from curvlab.objectives import Plain
+from curvlab.training import fit
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -34,6 +37,25 @@ def log_odds(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """
     loss = margin_cross_entropy(model(x).double(), y)
     return (-(loss.expm1().log())).float()
+
+
+def through_training(
+    model: nn.Module, data: Examples, *, epochs: int, images: int = 400, seed: int = 0
+) -> dict[str, Tensor]:
+    """The log-odds of the first examples before plain training and after each epoch of it.
+
+    Each epoch runs its own learning-rate schedule, so that each ends on a settled network.
+    """
+    if epochs < 1 or not 0 < images <= len(data.y):
+        raise ValueError(
+            f"requires an epoch and at most {len(data.y)} images. Found {epochs} and {images}."
+        )
+    x, y = data.x[:images], data.y[:images]
+    odds = {"0 epochs": log_odds(model, x, y)}
+    for epoch in range(1, epochs + 1):
+        fit(model, data, Plain(), strength=0.0, epochs=1, seed=seed + epoch, quiet=True)
+        odds[f"{epoch} epoch{'s' if epoch > 1 else ''}"] = log_odds(model, x, y)
+    return odds
 
 
 def state(odds: Mapping[str, Tensor]) -> State:
@@ -113,7 +135,7 @@ def figure(
     values: Mapping[str, Any] | None = None,
     caption: str | None = None,
 ) -> Figure:
-    """The weights over `log_odds` of some hundred examples at moments such as "epoch 3"."""
+    """The weights over the log-odds of some hundred examples, as `through_training` gives them."""
     held = state(odds)
     setting = {**VALUES, **(values or {})}
     alt = (
