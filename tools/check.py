@@ -34,18 +34,23 @@ def commands(quick: bool) -> dict[str, list[str]]:
     }
 
 
+def run(name: str, command: list[str]) -> bool:
+    """Run one step; say whether it passed."""
+    print(f"\n== {name}: {' '.join(command)}", flush=True)
+    started = time.monotonic()
+    passed = subprocess.run(command, cwd=ROOT).returncode == 0
+    told = "passed" if passed else "FAILED"
+    print(f"== {name}: {told} in {time.monotonic() - started:.0f} s", flush=True)
+    return passed
+
+
 def main() -> int:
-    """Run each step, then repeat how each ended."""
-    ended = {}
-    for name, command in commands("--quick" in sys.argv[1:]).items():
-        print(f"\n== {name}: {' '.join(command)}", flush=True)
-        started = time.monotonic()
-        status = subprocess.run(command, cwd=ROOT).returncode
-        ended[name] = (status, time.monotonic() - started)
-    print()
-    for name, (status, seconds) in ended.items():
-        print(f"{name}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
-    return int(any(status for status, _ in ended.values()))
+    """Run every step and name those that failed."""
+    steps = commands("--quick" in sys.argv[1:])
+    failed = [name for name, command in steps.items() if not run(name, command)]
+    if failed:
+        print(f"FAILED: {', '.join(failed)}")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
