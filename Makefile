@@ -64,6 +64,7 @@ lighthouse: $(BUILD)/.built node_modules/.installed
 
 notebooks: $(VENV)/.full
 	@$(BIN)/python tools/notebooks.py $(NOTEBOOKS)
+	@$(BIN)/python tools/statements.py
 
 colab: $(VENV)/.full
 	@$(BIN)/python tools/colab.py

@@ -49,8 +49,7 @@ def point_and_ball(measured: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
     everything = torch.cat([torch.cat(pair) for pair in measured.values()])
     positive = everything[everything > 0]
     ends = float(positive.min()) / 2, float(positive.max()) * 2
-    axis.plot(ends, ends, color=style.GRAY, linestyle="--", linewidth=1)
-    axis.annotate("equal", ends, xytext=(-34, -12), textcoords="offset points", xycoords="data")
+    axis.plot(ends, ends, color=style.GRAY, linestyle="--", linewidth=1, label="equal")
     marks = zip(measured.items(), style.MARKERS, style.PALETTE, strict=False)
     for (name, (point, ball)), marker, color in marks:
         axis.plot(

@@ -6,6 +6,7 @@ from functools import cache, partial
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor, nn
 
 from curvlab import data, zoo
@@ -31,6 +32,10 @@ def distances(table: Mapping[str, Sequence[Tensor]]) -> Figure:
         panel.hlines(attack, lower, upper, color=color, alpha=0.35, linewidth=1.5)
         panel.plot(model, attack, marker, color=color, markersize=4, linestyle="")
         panel.set(title=name, xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
     for panel in grid[-1]:
         panel.set_xlabel("quadratic model's distance")
     for panel in grid[:, 0]:

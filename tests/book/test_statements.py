@@ -1,0 +1,37 @@
+"""The ledger of statements is what the chapters printed."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import notebooks as nb
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("statements", ROOT / "tools/statements.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_ledger_is_up_to_date():
+    statements = load()
+    text = statements.PAGE.read_text(encoding="utf-8")
+    assert text == statements.page(), "run: python tools/statements.py"
+
+
+def test_ledger_names_every_statement_of_the_book():
+    text = load().page()
+    listed = re.findall(r"\{prf:ref\}`([\w-]+)`", text)
+    kinds = [f"prf:{kind}" for kind in nb.STATEMENTS]
+    stated = [
+        d.options["label"]
+        for file in nb.toc_files()
+        if (ROOT / f"{file}.ipynb").exists()
+        for d in nb.directives(ROOT / f"{file}.ipynb")
+        if d.name in kinds
+    ]
+    assert stated
+    assert sorted(listed) == sorted(stated)
