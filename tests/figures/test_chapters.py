@@ -44,7 +44,8 @@ def test_point_and_ball_draws_every_network():
     pair = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
     (axis,) = hessian_norm.point_and_ball({"plain": pair, "other": pair}).axes
     np.testing.assert_allclose(drawn(axis)["plain"], [3.0, 5.0])
-    assert {text.get_text() for text in axis.get_legend().get_texts()} == {"equal", "plain", "other"}
+    named = {text.get_text() for text in axis.get_legend().get_texts()}
+    assert named == {"equal", "plain", "other"}
 
 
 def test_confidence_weights_at_one_half():
