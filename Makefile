@@ -64,7 +64,7 @@ lighthouse: $(BUILD)/.built node_modules/.installed
 
 notebooks: $(VENV)/.full
 	@$(BIN)/python tools/notebooks.py $(NOTEBOOKS)
-	@$(BIN)/python tools/statements.py
+	@$(BIN)/python tools/ledgers.py
 
 colab: $(VENV)/.full
 	@$(BIN)/python tools/colab.py

@@ -1,6 +1,6 @@
-"""Write the ledger of statements, book/reference/statements.md, from the chapters' own outputs.
+"""Write the book's ledgers: every statement with its check, every source claim with its verdict.
 
-python tools/statements.py            writes the page
+python tools/ledgers.py            writes both pages into book/reference
 """
 
 import sys
@@ -8,20 +8,30 @@ from pathlib import Path
 
 import nbformat
 
+from curvlab import results
 from curvlab.checks import Record, printed_checks
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "book/reference/statements.md"
+REFERENCE = ROOT / "book/reference"
 sys.path.insert(0, str(ROOT / "tests/book"))
 
 import notebooks as nb  # noqa: E402
 
-HEAD = """# Every statement and its check
+STATEMENTS = """# Every statement and its check
 
 Each numbered statement of the book is proved where it stands and then tried on data by a cell that
 can fail. This page is made from what those cells printed. *Points* counts the comparisons made,
 *violations* those that failed. A *mutation* is the same comparison with the statement broken on
 purpose: it has to be caught on the same points, or the check would prove nothing by passing.
+"""
+CLAIMS = """# Which claims reproduce
+
+The papers that this book covers make claims about training, and the book adds one of its own. Each
+is tested by comparisons fixed before the runs: two methods, one data set, one threat, AutoAttack on
+the same test images, paired by image, for every seed. *Favorable* counts the comparisons whose
+interval lies on the claim's side, *unfavorable* those on the other side. A verdict needs all of its
+comparisons; until then the claim stands as **open**, whatever the chapters show from single seeds
+and weaker attacks. The table is made from the study's results.
 """
 
 
@@ -54,9 +64,9 @@ def rows(path: Path) -> list[str]:
     return lines
 
 
-def page() -> str:
-    """Return the page for the chapters in the table of contents."""
-    sections, statements, points = [], 0, 0
+def statements() -> str:
+    """Return the ledger of statements for the chapters in the table of contents."""
+    sections, total, points = [], 0, 0
     for file in nb.toc_files():
         path = ROOT / f"{file}.ipynb"
         lines = rows(path) if path.exists() else []
@@ -65,12 +75,26 @@ def page() -> str:
             link = f"[{title}](../{path.relative_to(ROOT / 'book')})"
             head = "| statement | says | points | violations | mutations caught |"
             sections.append(f"## {link}\n\n{head}\n|---|---|---:|---:|---|\n" + "\n".join(lines))
-            statements += len(lines)
+            total += len(lines)
             points += sum(record.points for record in printed(path).values())
-    count = f"{statements} statements, {points} comparisons, no violation."
-    return "\n\n".join([HEAD.rstrip(), count, *sections]) + "\n"
+    count = f"{total} statements, {points} comparisons, no violation."
+    return "\n\n".join([STATEMENTS.rstrip(), count, *sections]) + "\n"
 
+
+def claims() -> str:
+    """Return the ledger of the claims of papers, and of this book's own."""
+    head = "| claim | source | done | favorable | unfavorable | verdict | why |"
+    lines = [
+        f"| {row.claim} | {row.source} | {row.done} of {row.comparisons} | {row.favorable} "
+        f"| {row.unfavorable} | **{row.verdict}** | {row.reason} |"
+        for row in results("claims").fillna("").itertuples()
+    ]
+    return f"{CLAIMS}\n{head}\n|---|---|---|---:|---:|---|---|\n" + "\n".join(lines) + "\n"
+
+
+PAGES = {"statements.md": statements, "reproduction.md": claims}
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
-    print(f"Written: {PAGE.relative_to(ROOT)}")
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), encoding="utf-8")
+        print(f"Written: book/reference/{name}")
