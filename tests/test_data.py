@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -182,6 +183,34 @@ def test_cifar_is_checked_before_it_is_opened(tmp_path):
     with pytest.raises(DataError, match="requires MD5"):
         load("cifar10", "train", root=tmp_path)
     assert state(tmp_path) == before
+
+
+def test_cifar_is_read_as_it_was_written(tmp_path, monkeypatch):
+    """Tiny files in the published format, under their own MD5 sums."""
+    cifar, raw = torchvision.datasets.CIFAR10, tmp_path / "cifar-10-batches-py"
+    raw.mkdir()
+    generator, written = torch.Generator().manual_seed(0), {}
+
+    def write(name, content):
+        raw.joinpath(name).write_bytes(pickle.dumps(content))
+        return hashlib.md5(raw.joinpath(name).read_bytes()).hexdigest()
+
+    def batch(name):
+        pixels = torch.randint(0, 256, (6, 3072), generator=generator, dtype=torch.uint8)
+        written[name] = pixels, torch.randint(0, 10, (6,), generator=generator)
+        content = {"data": pixels.numpy(), "labels": written[name][1].tolist()}
+        return [name, write(name, content)]
+
+    monkeypatch.setattr(cifar, "train_list", [batch(name) for name, _ in cifar.train_list])
+    monkeypatch.setattr(cifar, "test_list", [batch(name) for name, _ in cifar.test_list])
+    names = {"label_names": [f"class {i}" for i in range(10)]}
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", names)}
+    monkeypatch.setattr(cifar, "meta", meta)
+
+    pixels, labels = written["test_batch"]
+    x, y = load("cifar10", "test", root=tmp_path)
+    torch.testing.assert_close(x, pixels.view(6, 3, 32, 32).float() / 255)
+    assert torch.equal(y, labels)
 
 
 @pytest.mark.parametrize(
