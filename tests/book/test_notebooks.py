@@ -73,6 +73,14 @@ def test_code_cells_are_short(path: Path) -> None:
 
 
 @each_notebook
+def test_no_code_is_folded_away(path: Path) -> None:
+    """The theme's fold names itself otherwise than it reads, which a screen reader cannot use."""
+    for cell in nb.cells(path, "code"):
+        folded = {"hide-input", "hide-output", "hide-cell"} & set(cell.metadata.get("tags", []))
+        assert not folded, f"{cell.id} is folded: {folded}"
+
+
+@each_notebook
 def test_images_have_alt_text_caption_and_name(path: Path) -> None:
     for cell in nb.cells(path, "code"):
         if nb.has_image(cell):
