@@ -107,7 +107,8 @@ def smallest_reach(g, H, c):
     return high
 
 
-@pytest.mark.parametrize("seed", range(40))
+@given(st.integers(0, 10**6))
+@settings(deadline=None, max_examples=60)
 def test_cure_interval_holds_the_exact_distance(seed):
     draw = np.random.default_rng(seed)
     n = int(draw.integers(1, 6))
@@ -193,21 +194,23 @@ def test_a_rectifiers_hessian_is_no_curvature_constant():
     assert rise > 10 * sandwich(g, K, eps).upper
 
 
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-@pytest.mark.parametrize("activation", ["relu", "softplus", "tanh"])
-def test_first_order_bounds(activation, norm):
-    for seed in range(6):
-        model, x, y = problem(activation, batch=10, seed=seed)
-        bounds = first_order(model(x), jacobians(model, x), y, 0.3, norm)
-        gradient = input_gradient(lambda x, y=y, model=model: F.cross_entropy(
-            model(x), y, reduction="none"), x)  # fmt: skip
-        expected = 0.3 * gradient.norm(2 if norm == "l2" else 1, dim=1)
-        assert torch.allclose(bounds.linearized, expected)
-        assert (bounds.linearized <= bounds.margins * (1 + 1e-12)).all()
-        assert (bounds.margins <= bounds.centred * (1 + 1e-12)).all()
-        assert (bounds.margins <= bounds.surrogate * (1 + 1e-12)).all()
-        if norm == "l2":
-            assert (bounds.centred <= bounds.surrogate * (1 + 1e-12)).all()
+@given(
+    st.sampled_from(["relu", "softplus", "tanh"]),
+    st.sampled_from(["l2", "linf"]),
+    st.integers(0, 10**6),
+)
+@settings(deadline=None, max_examples=60)
+def test_first_order_bounds(activation, norm, seed):
+    model, x, y = problem(activation, batch=6, seed=seed)
+    bounds = first_order(model(x), jacobians(model, x), y, 0.3, norm)
+    gradient = input_gradient(lambda x: F.cross_entropy(model(x), y, reduction="none"), x)
+    expected = 0.3 * gradient.norm(2 if norm == "l2" else 1, dim=1)
+    assert torch.allclose(bounds.linearized, expected)
+    assert (bounds.linearized <= bounds.margins * (1 + 1e-12)).all()
+    assert (bounds.margins <= bounds.centred * (1 + 1e-12)).all()
+    assert (bounds.margins <= bounds.surrogate * (1 + 1e-12)).all()
+    if norm == "l2":
+        assert (bounds.centred <= bounds.surrogate * (1 + 1e-12)).all()
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -274,12 +277,15 @@ def test_certified_loss():
     assert torch.allclose(found.loss, certified_loss(layer(x), slopes, y, 0.3, constants))
 
 
-@pytest.mark.parametrize("activation", ["softplus", "tanh", "sigmoid", "elu", "gelu", "silu"])
-def test_loss_curvature(activation):
-    for seed in range(5):
-        model, x, y = problem(activation, batch=10, seed=seed)
-        bound = loss_curvature(network_constants(model, x.shape[1:]))[y]
-        assert (torch.linalg.matrix_norm(hessians(model, x, y), 2) <= bound).all()
+smooth = st.sampled_from(["softplus", "tanh", "sigmoid", "elu", "gelu", "silu"])
+
+
+@given(smooth, st.integers(0, 10**6))
+@settings(deadline=None, max_examples=40)
+def test_loss_curvature(activation, seed):
+    model, x, y = problem(activation, batch=6, seed=seed)
+    bound = loss_curvature(network_constants(model, x.shape[1:]))[y]
+    assert (torch.linalg.matrix_norm(hessians(model, x, y), 2) <= bound).all()
 
 
 def test_loss_curvature_is_attained_by_two_affine_classes_at_a_tie():

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, norm
 
 from curvlab.bounds import (
@@ -24,23 +26,30 @@ def steps(edges, heights, x, sigma):
     return (jumps * density).sum(0) / sigma, (jumps * edges * density).sum(0) / sigma**2
 
 
-def test_constants_hold_and_are_attained():
-    x = np.linspace(-6, 6, 2001)
-    draw = np.random.default_rng(0)
-    for sigma in (0.25, 1.0, 2.0):
-        slope_bound, bend_bound = smoothing_constants(sigma)
-        for _ in range(200):
-            edges = np.sort(draw.normal(size=8)) * 2
-            slope, bend = steps(edges, draw.integers(0, 2, size=7).astype(float), x, sigma)
-            assert np.abs(slope).max() <= slope_bound * (1 + 1e-12)
-            assert np.abs(bend).max() <= bend_bound * (1 + 1e-12)
-        step, _ = steps([0.0, 1e9], [1.0], np.zeros(1), sigma)
-        _, band = steps([-sigma, sigma], [1.0], np.zeros(1), sigma)
-        outside = steps([-1e9, -sigma, sigma, 1e9], [1.0, 0.0, 1.0], np.zeros(1), sigma)[1]
-        assert step == pytest.approx(slope_bound)
-        assert band == pytest.approx(-bend_bound)
-        assert outside == pytest.approx(bend_bound)
-        assert smoothing_constants(sigma, 2.0) == pytest.approx((2 * slope_bound, 2 * bend_bound))
+@given(
+    st.floats(0.2, 3),
+    st.lists(st.tuples(st.floats(-6, 6), st.floats(0, 1)), min_size=1, max_size=9),
+)
+@settings(deadline=None, max_examples=200)
+def test_no_step_function_exceeds_the_constants(sigma, jumps):
+    edges = sorted(edge for edge, _ in jumps)
+    heights = [height for _, height in jumps][1:]
+    slope, bend = steps(edges, heights, np.linspace(-8, 8, 801), sigma)
+    slope_bound, bend_bound = smoothing_constants(sigma)
+    assert np.abs(slope).max() <= slope_bound * (1 + 1e-12)
+    assert np.abs(bend).max() <= bend_bound * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("sigma", [0.25, 1.0, 2.0])
+def test_constants_are_attained(sigma):
+    slope_bound, bend_bound = smoothing_constants(sigma)
+    step, _ = steps([0.0, 1e9], [1.0], np.zeros(1), sigma)
+    _, band = steps([-sigma, sigma], [1.0], np.zeros(1), sigma)
+    outside = steps([-1e9, -sigma, sigma, 1e9], [1.0, 0.0, 1.0], np.zeros(1), sigma)[1]
+    assert step == pytest.approx(slope_bound)
+    assert band == pytest.approx(-bend_bound)
+    assert outside == pytest.approx(bend_bound)
+    assert smoothing_constants(sigma, 2.0) == pytest.approx((2 * slope_bound, 2 * bend_bound))
 
 
 @pytest.mark.parametrize("trials", [1, 7, 40])

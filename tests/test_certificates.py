@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from curvlab.attacks import fools, minimal_norm
@@ -157,25 +159,28 @@ def test_rounding_bound_covers_the_logits_error(name):
 # -- constants -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("activation", SMOOTH)
-@pytest.mark.parametrize("sizes", [(4, 6, 3), (4, 6, 5, 3), (3, 9, 4, 4, 3)])
-def test_constants_hold_at_many_points(activation, sizes):
-    """Dense Hessians at hundreds of points of eight networks, and one-sided."""
-    for seed in range(8):
-        model = network(activation, sizes, seed, gain=1.5)
-        constants = network_constants(model, torch.Size(sizes[:1]))
-        x = 2 * points(20, sizes[0], seed)
-        for y, j in ((0, 1), (1, 0), (2, 0)):
-            gradient = torch.func.grad(
-                lambda z, y=y, j=j, f=model: f(z[None])[0, y] - f(z[None])[0, j]
-            )
-            spectra = torch.linalg.eigvalsh(torch.func.vmap(torch.func.jacrev(gradient))(x))
-            assert (-spectra[:, 0] <= constants.curvature[y, j]).all()
-            assert (spectra[:, -1] <= constants.curvature[j, y]).all()
-            assert (torch.func.vmap(gradient)(x).norm(dim=1) <= constants.lipschitz[y, j]).all()
-        jacobians = torch.func.vmap(torch.func.jacrev(lambda z, f=model: f(z[None])[0]))(x)
-        centred = jacobians - jacobians.mean(1, keepdim=True)
-        assert (torch.linalg.matrix_norm(centred, 2) <= constants.logits).all()
+seeds = st.integers(0, 10**6)
+depths = st.lists(st.integers(1, 9), min_size=1, max_size=3)
+gains = st.floats(0.3, 3)
+
+
+@given(st.sampled_from(SMOOTH), st.integers(1, 4), depths, seeds, gains)
+@settings(deadline=None, max_examples=120)
+def test_constants_hold_at_many_points(activation, inputs, hidden, seed, gain):
+    """Dense Hessians, and one-sided; slopes of margins; centred Jacobians."""
+    model = network(activation, (inputs, *hidden, 3), seed, gain)
+    constants = network_constants(model, torch.Size((inputs,)))
+    x = 2 * points(20, inputs, seed)
+    rounding = 1e-13 * (1 + constants.curvature.max())  # of the dense Hessians
+    for y, j in ((0, 1), (1, 0), (2, 0)):
+        gradient = torch.func.grad(lambda z, y=y, j=j: model(z[None])[0, y] - model(z[None])[0, j])
+        spectra = torch.linalg.eigvalsh(torch.func.vmap(torch.func.jacrev(gradient))(x))
+        assert (-spectra[:, 0] <= constants.curvature[y, j] + rounding).all()
+        assert (spectra[:, -1] <= constants.curvature[j, y] + rounding).all()
+        assert (torch.func.vmap(gradient)(x).norm(dim=1) <= constants.lipschitz[y, j]).all()
+    jacobians = torch.func.vmap(torch.func.jacrev(lambda z: model(z[None])[0]))(x)
+    centred = jacobians - jacobians.mean(1, keepdim=True)
+    assert (torch.linalg.matrix_norm(centred, 2) <= constants.logits).all()
 
 
 @pytest.mark.parametrize("activation", ["softplus", "tanh"])
@@ -328,6 +333,31 @@ def test_no_attack_finds_a_violation(gain):
     assert tried > 150
     assert torch.cat(gained).median() > 1.02
     assert beaten > 30  # the attacks come close: radii a third larger would have been caught
+
+
+@given(st.sampled_from((*SMOOTH, "relu")), st.integers(1, 5), depths, seeds, gains)
+@settings(deadline=None, max_examples=60)
+def test_certificates_of_any_network_hold(activation, inputs, hidden, seed, gain):
+    """In order, and beyond the reach of a targeted attack from several starts."""
+    model, x = network(activation, (inputs, *hidden, 3), seed, gain), points(6, inputs, seed)
+    y = model(x).argmax(1)
+    constants = network_constants(model, x.shape[1:])
+    found = certify(model, x, y, constants)
+    slack = 1 - 1e-6
+    assert (found.combined >= torch.maximum(found.lipschitz, found.curvature) * slack).all()
+    sound = [found.combined]
+    if len(hidden) == 1:
+        sound.append(local_lipschitz_radius(model, x, y, constants))
+        assert (sound[-1] >= found.lipschitz * slack).all()
+    if activation != "relu":
+        sound.append(dual_radius(model, x, y, constants, outer=6, inner=10))
+        assert (sound[-1] >= found.curvature * slack).all()
+    radius = torch.stack(sound).amax(0)
+    attack = minimal_norm(
+        model, x, y, box=None, targeted=True, steps=10, rounds=6, generator=seeded(seed)
+    )
+    assert (attack.distance >= radius).all()
+    assert (found.attack >= radius).all()
 
 
 def test_attack_radius_reaches_another_class():
