@@ -1,0 +1,77 @@
+"""The experiment over training-set sizes: nested images, shared starts, risks as they are named.
+About five seconds."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from curvlab.data import Examples
+from curvlab.losses import margin_cross_entropy
+
+FILE = Path(__file__).resolve().parent.parent / "experiments/generalization.py"
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    spec = importlib.util.spec_from_file_location("generalization_experiment", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def images(count, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.rand(count, 1, 28, 28, generator=draw)
+    return Examples(x, torch.arange(count) % 10)
+
+
+def test_smaller_sizes_are_the_start_of_larger_ones(experiment):
+    split = images(50)
+    small, large = experiment.drawn(split, 10, 3), experiment.drawn(split, 30, 3)
+    assert torch.equal(small.x, large.x[:10])
+    assert torch.equal(small.y, large.y[:10])
+    assert not torch.equal(small.x, experiment.drawn(split, 10, 4).x)
+
+
+def test_methods_of_a_seed_start_from_the_same_weights(experiment):
+    state = torch.random.get_rng_state()
+    first, second, other = (experiment.network(seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(first[1].weight, second[1].weight)
+    assert not torch.equal(first[1].weight, other[1].weight)
+
+
+def test_risks_are_those_of_explicit_formulas(experiment):
+    model, (x, y) = experiment.network(1), images(6)
+    found = experiment.risks(model, Examples(x, y), 0.5, 5, 1)
+    loss = margin_cross_entropy(model(x), y).detach().double()
+    torch.testing.assert_close(found["loss"], loss)
+    flat = x.flatten(1)
+    u, v = model[1].weight.detach(), model[3].weight.detach()
+    slope = 1 - torch.tanh(flat @ u.T).square()
+    jacobian = torch.einsum("kj,bj,ji->bki", v, slope, u).square().sum((1, 2)).double()
+    torch.testing.assert_close(found["jacobian"], jacobian, rtol=1e-4, atol=1e-6)
+    assert (found["robust loss"] >= loss).all()
+    excess = found["robust loss"] - loss - 0.5 * found["jacobian"]
+    torch.testing.assert_close(found["excess"], excess)
+    torch.testing.assert_close(found["error"], (model(x).argmax(1) != y).double())
+
+
+def test_norms_of_the_weights(experiment):
+    model = experiment.network(1)
+    outgoing, incoming = experiment.weights(model)
+    columns = [model[3].weight[:, j].norm().item() for j in range(64)]
+    rows = [model[1].weight[j].norm().item() for j in range(64)]
+    assert outgoing == pytest.approx(sum(columns), rel=1e-5)
+    assert incoming == pytest.approx(max(rows), rel=1e-5)
+
+
+def test_a_run_has_one_row_a_measurement(experiment):
+    rows = experiment.run(20, 1, images(40), images(30, 1), 2, 2)
+    keys = {(row["method"], row["value_varied"], row["split"], row["quantity"]) for row in rows}
+    assert len(rows) == len(keys) == 5 * 2 * 6
+    assert {row["images"] for row in rows if row["split"] == "train"} == {20}
+    assert {row["images"] for row in rows if row["split"] == "test"} == {30}
+    assert {row["steps"] for row in rows} == {2}
