@@ -139,7 +139,7 @@ def test_confidence_weights_are_those_of_a_binary_rectifier_network():
     np.testing.assert_allclose(measured.detach(), weight * (w**2).numpy(), rtol=1e-3, atol=1e-8)
     held = confidence_weights.state({"the start": odds})
     found = confidence_weights.measure(held, {"epoch": 0, "weight": "cross"})
-    assert found.half == 0.5
+    assert found.half == 10
     assert "After the start: median" in confidence_weights.readout(held, confidence_weights.VALUES)
 
 

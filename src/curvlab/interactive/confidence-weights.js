@@ -21,13 +21,12 @@ function facts(odds, count, { epoch, weight }) {
   const heavy = [...pressure].sort((a, b) => b - a);
   let [carried, half] = [0, 0];
   while (half < count && carried < total / 2) carried += heavy[half++];
-  return { points, pressure, total, median: sorted[count >> 1], mean: total / count,
-    half: half / count };
+  return { points, pressure, total, median: sorted[count >> 1], mean: total / count, half, count };
 }
 
-function sentence(epochs, { median, mean, half }, { epoch, weight }) {
+function sentence(epochs, { median, mean, half, count }, { epoch, weight }) {
   return `After ${epochs[epoch]}: median confidence ${percent(median)}. The ${weights[weight][0]} ` +
-    `weight is ${digits(mean)} on average, and half of it rests on ${percent(half)} of the examples.`;
+    `weight is ${digits(mean)} on average, and half of it rests on ${half} of ${count} examples.`;
 }
 
 export default {

@@ -67,11 +67,11 @@ def state(odds: Mapping[str, Tensor]) -> State:
 
 
 class Found(NamedTuple):
-    """Confidences, weights, and the share of examples that carry half of the weight."""
+    """Confidences, weights, and how many of the heaviest examples carry half of the weight."""
 
     confidence: Vector
     weight: Vector
-    half: float
+    half: int
 
 
 def measure(state: State, values: Mapping[str, Any]) -> Found:
@@ -82,7 +82,7 @@ def measure(state: State, values: Mapping[str, Any]) -> Found:
     carried = np.cumsum(np.sort(weight)[::-1])
     # The first count whose sum reaches half of the weight.
     half = int((carried < weight.sum() / 2).sum()) + 1
-    return Found(p, weight, half / len(p))
+    return Found(p, weight, half)
 
 
 def readout(state: State, values: Mapping[str, Any]) -> str:
@@ -92,7 +92,7 @@ def readout(state: State, values: Mapping[str, Any]) -> str:
     return (
         f"After {state['epochs'][values['epoch']]}: median confidence {100 * median:.1f}%. "
         f"The {WEIGHTS[values['weight']][0]} weight is {digits(found.weight.mean())} on average, "
-        f"and half of it rests on {100 * found.half:.1f}% of the examples."
+        f"and half of it rests on {found.half} of {len(found.weight)} examples."
     )
 
 
