@@ -417,6 +417,27 @@ def test_the_curvature_radius_is_tight_at_an_even_peak():
     assert math.sqrt(2 * peak / (K / 2)) > true
 
 
+def test_the_dual_sees_the_cliff_behind_it():
+    """The margin slopes gently to the right and falls steeply on the left, where no search goes.
+
+    The bend upward is far away and small: as a bound on the multiplier it would let the search
+    trust the gentle side alone.
+    """
+    model = nn.Sequential(nn.Linear(1, 3), Softplus(3.0), nn.Linear(3, 2)).double()
+    for layer, weight, bias in (
+        (model[0], [[-1.0], [1.0], [1.0]], [-2.0, 0.0, -30.0]),
+        (model[2], [[-50.0, -0.4, 0.4], [0.0, 0.0, 0.0]], [2.0, 0.0]),
+    ):
+        layer.weight.data = torch.tensor(weight, dtype=torch.float64)
+        layer.bias.data = torch.tensor(bias, dtype=torch.float64)
+    x, y = torch.zeros(1, 1, dtype=torch.float64), torch.tensor([0])
+    line = torch.linspace(-4, 12, 16_001, dtype=torch.float64)
+    scores = model(line.unsqueeze(1))
+    lost = line[scores[:, 0] <= scores[:, 1]]
+    assert lost[lost > 0].min() > 3 * lost.abs().min()
+    assert 0 < dual_radius(model, x, y) < lost.abs().min()
+
+
 def test_local_radius_needs_its_cap():
     """On this network the plain local bound is smaller than m / L."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2)).double()
