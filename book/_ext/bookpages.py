@@ -4,6 +4,8 @@ Every page gets a description, the part it belongs to, its address and the links
 it. Solutions fold natively, tables scroll by themselves, images load when they come near.
 """
 
+import base64
+import hashlib
 import re
 from pathlib import PurePosixPath
 from typing import Any
@@ -123,6 +125,21 @@ def mend(body: str) -> str:
     return IMAGE.sub('<img loading="lazy" decoding="async"', body)
 
 
+# What a page may load and do. Formulas and figures carry style attributes, so styles stay open.
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; font-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; script-src 'self'"
+)
+INLINE = re.compile(r"<script(?![^>]*(?:\bsrc=|application/json))[^>]*>(.*?)</script>", re.DOTALL)
+
+
+def policy(body: str) -> str:
+    """Return the content security policy of a page: its own inline scripts, and no other."""
+    scripts = {hashlib.sha256(script.encode()).digest() for script in INLINE.findall(body)}
+    hashes = sorted(base64.b64encode(digest).decode() for digest in scripts)
+    return POLICY + "".join(f" 'sha256-{digest}'" for digest in hashes)
+
+
 def page_context(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document
 ) -> None:
@@ -134,6 +151,7 @@ def page_context(
     context["has_math"] = 'class="katex' in context.get("body", "")
     if "body" in context:
         context["body"] = mend(context["body"])
+    context["policy"] = policy(context.get("body", ""))
     if source.endswith(".ipynb"):
         context["run"] = {
             "notebook": address.notebook_path(pagename),
