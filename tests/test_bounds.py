@@ -14,6 +14,7 @@ from truth import hessians, jacobians, problem, symmetric
 
 from curvlab.attacks import fgsm, pgd
 from curvlab.bounds import (
+    Constants,
     attack_radius,
     certified_loss,
     combined_radius,
@@ -295,6 +296,28 @@ def test_loss_curvature_is_attained_by_two_affine_classes_at_a_tie():
     H = hessians(model, x, torch.tensor([0]))
     bound = loss_curvature(network_constants(model, torch.Size((3,))))
     assert torch.allclose(torch.linalg.matrix_norm(H, 2), bound[:1], rtol=1e-6)
+
+
+def test_loss_curvature_needs_both_of_its_terms():
+    """A margin that is concave where the label is unlikely: the bend adds to the outer product."""
+    beta, odds = 40.0, math.log(0.2 / 0.8)
+
+    def margin(x):
+        return odds + math.log(2) / beta - F.softplus(beta * x) / beta - 5 * x
+
+    def model(x):
+        return torch.cat([margin(x), 0 * x], 1)
+
+    between = 1 - torch.eye(2).double()
+    bends = torch.tensor([[0, beta / 4], [0, 0]], dtype=torch.float64)
+    bound = loss_curvature(Constants(6 * between, bends, 6 / math.sqrt(2)))
+    found = hessians(model, t([0.0]), torch.tensor([0])).item()
+    assert found == pytest.approx(0.8 * beta / 4 + 0.16 * 5.5**2)
+    assert found <= bound[0] <= 1.6 * found
+    line = torch.linspace(-1, 1, 401).double().unsqueeze(1)
+    for label in (0, 1):
+        seen = hessians(model, line, torch.full((401,), label)).abs().max()
+        assert seen <= bound[label]
 
 
 Z, LABELS = torch.zeros(2, 3), torch.tensor([0, 1])
