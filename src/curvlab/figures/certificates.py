@@ -1,0 +1,53 @@
+"""The figures of the chapter on certificates."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from curvlab.attacks import minimal_norm
+from curvlab.bounds import certify, dual_radius
+from curvlab.figures import style
+
+
+def bracket_lab(
+    networks: Mapping[float, nn.Module], strength: float, x: Tensor, y: Tensor, device: torch.device
+) -> Figure:
+    """One image: every certified radius, what attacks reach, and where an attack must succeed."""
+    if strength not in networks:
+        raise ValueError(f"requires a strength among {sorted(networks)}. Found {strength}.")
+    if len(x) != 1:
+        raise ValueError(f"requires one image. Found {len(x)}.")
+    model, x, y = networks[strength].to(device), x.to(device), y.to(device)
+    found = certify(model, x, y)
+    nearest = minimal_norm(model, x, y, targeted=True, box=None, rounds=8).distance
+    rows = {
+        "Lipschitz": found.lipschitz,
+        "curvature": found.curvature,
+        "combined": found.combined,
+        "dual": dual_radius(model, x, y),
+        "found by attack": nearest,
+        "attack is sure": found.attack,
+    }
+    figure, (image, bars) = plt.subplots(
+        1, 2, figsize=(style.WIDTH, 2.8), width_ratios=(0.5, 1.5), layout="constrained"
+    )
+    image.imshow(x[0].squeeze().cpu().numpy(), cmap="gray_r")
+    image.set(title=f"a {int(y)}, seen as {int(model(x).argmax())}", xticks=[], yticks=[])
+    names, sizes = list(rows), [float(radius) for radius in rows.values()]
+    reach = 1.3 * max(size for size in sizes if size < float("inf")) or 1.0
+    colors = [style.BLUE] * 4 + [style.ORANGE, style.GRAY]
+    hatches = [""] * 4 + ["//", ".."]
+    for place, (size, color, hatch) in enumerate(zip(sizes, colors, hatches, strict=True)):
+        known = size < float("inf")
+        bars.barh(place, size if known else 0, color=color, alpha=0.7, hatch=hatch)
+        bars.text(
+            (size if known else 0) + 0.01 * reach, place, f"{size:.3g}" if known else "unknown",
+            va="center", fontsize=8,
+        )  # fmt: skip
+    bars.set_yticks(range(len(names)), names)
+    bars.invert_yaxis()
+    bars.set(xlim=(0, reach), xlabel="$\\ell_2$ radius")
+    return figure
