@@ -16,6 +16,8 @@ CHAPTERS = sorted(
 )
 # The template is held to the rules of a chapter, so that copying it is a good start.
 NOTEBOOKS = [*CHAPTERS, TEMPLATE]
+# A page of the reference is looked things up in: it has no header, exercises or summary.
+LESSONS = [path for path in NOTEBOOKS if path.parent.name != "reference"]
 STATEMENTS = ("theorem", "proposition", "lemma", "corollary")
 # The opening fence of a directive, its options, and where it stands.
 DIRECTIVE = re.compile(

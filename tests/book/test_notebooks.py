@@ -20,6 +20,7 @@ IGNORED_SHARE = 0.15
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 
 each_notebook = pytest.mark.parametrize("path", nb.NOTEBOOKS, ids=nb.name)
+each_lesson = pytest.mark.parametrize("path", nb.LESSONS, ids=nb.name)
 each_chapter = pytest.mark.parametrize("path", nb.CHAPTERS, ids=nb.name)
 
 
@@ -108,7 +109,7 @@ def test_size_of_the_book() -> None:
     assert sum(path.stat().st_size for path in nb.CHAPTERS) <= PER_BOOK
 
 
-@each_notebook
+@each_lesson
 def test_header_and_closing_sections(path: Path) -> None:
     markdown = [cell.source for cell in nb.cells(path, "markdown")]
     assert nb.read(path).cells[0].source.startswith("# ")
@@ -124,6 +125,17 @@ def test_header_and_closing_sections(path: Path) -> None:
     assert re.search(r"predict", text, re.IGNORECASE), "no 'predict first'"
 
 
+def test_reference_pages_lead_to_the_chapters() -> None:
+    for path in set(nb.NOTEBOOKS) - set(nb.LESSONS):
+        markdown = [cell.source for cell in nb.cells(path, "markdown")]
+        titles = re.findall(r"^# ", "\n".join(markdown), re.MULTILINE)
+        assert len(titles) == 1
+        assert markdown[0].startswith("# ")
+        links = re.findall(r"\]\((\.\./[\w./-]+\.ipynb)\)", "\n".join(markdown))
+        assert links, f"{nb.name(path)} links to no chapter"
+        assert all((path.parent / link).exists() for link in links)
+
+
 @each_notebook
 def test_directives_are_colon_fenced(path: Path) -> None:
     for cell in nb.cells(path, "markdown"):
@@ -133,7 +145,7 @@ def test_directives_are_colon_fenced(path: Path) -> None:
         )
 
 
-@each_notebook
+@each_lesson
 def test_every_exercise_has_one_hidden_solution(path: Path) -> None:
     found = nb.directives(path)
     exercises = [d.options.get("label") for d in found if d.name in ("exercise", "exercise-start")]
