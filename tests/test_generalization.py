@@ -75,3 +75,12 @@ def test_a_run_has_one_row_a_measurement(experiment):
     assert {row["images"] for row in rows if row["split"] == "train"} == {20}
     assert {row["images"] for row in rows if row["split"] == "test"} == {30}
     assert {row["steps"] for row in rows} == {2}
+
+
+def test_a_finished_cell_is_believed_at_its_commit_alone(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment.data, "load", lambda *_: images(40))
+    monkeypatch.setattr(experiment, "STEPS", 1)
+    first = experiment.finished(20, 1, {"commit": "a"}, tmp_path)
+    monkeypatch.setattr(experiment, "run", lambda *_: [{"value": 0.0}])
+    assert experiment.finished(20, 1, {"commit": "a"}, tmp_path) == first
+    assert experiment.finished(20, 1, {"commit": "b"}, tmp_path) == [{"value": 0.0, "commit": "b"}]
