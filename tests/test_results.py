@@ -2,13 +2,20 @@ import pandas
 import pytest
 
 import curvlab
-from curvlab.results import FOLDER, results
+from curvlab.results import FOLDER, available, results
 
 
 def test_a_table_is_read(tmp_path):
     (tmp_path / "accuracy.csv").write_text("method,value\nplain,0.5\n")
     table = results("accuracy", tmp_path)
     assert table.to_dict("records") == [{"method": "plain", "value": 0.5}]
+
+
+def test_available_tables(tmp_path):
+    assert available(tmp_path) == []
+    (tmp_path / "b.csv").write_text("x\n1\n")
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    assert available(tmp_path) == ["a", "b"]
 
 
 def test_an_unknown_table_lists_what_there_is(tmp_path):

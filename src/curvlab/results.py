@@ -9,6 +9,11 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).with_name("results_files")
 
 
+def available(folder: Path = FOLDER) -> list[str]:
+    """The tables that there are: some come late in the study."""
+    return sorted(path.stem for path in folder.glob("*.csv"))
+
+
 def results(name: str, folder: Path = FOLDER) -> "pandas.DataFrame":
     """One table of the study as a data frame: `curvlab.results("accuracy")`.
 
@@ -17,7 +22,7 @@ def results(name: str, folder: Path = FOLDER) -> "pandas.DataFrame":
     """
     import pandas
 
-    known = sorted(path.stem for path in folder.glob("*.csv"))
+    known = available(folder)
     if name not in known:
         found = ", ".join(known) or "none"
         raise ValueError(f"requires a table among {found}. Found {name!r}.")

@@ -220,6 +220,62 @@ def test_the_study_as_shipped_can_be_explored():
     assert benchmark_explorer.figure(held).alt
 
 
+SMALL = {
+    "accuracy": ("seed,attack,norm,epsilon,value", [
+        ("plain,0", "clean,,0,0.99"), ("plain,0", "pgd,l2,1.5,0.2"), ("plain,0", "pgd,l2,0.5,0.9"),
+        ("pgd,2", "clean,,0,0.98"), ("pgd,2", "pgd,l2,1.5,0.8"), ("pgd,2", "pgd,l2,0.5,0.95"),
+        ("untrained,0", "clean,,0,0.1"),
+    ]),
+    "curvature": ("seed,quantity,statistic,value", [("plain,0", "Hessian spectral,median,3")]),
+    "training": ("seed,steps,seconds", [("plain,0", "100,5"), ("pgd,2", "100,50")]),
+    "certified": ("seed,certificate,epsilon,value", [
+        ("pgd,2", "combined,0.25,0.4"), ("pgd,2", "combined,0.1,0.7"),
+    ]),
+}
+
+
+def written(folder, *tables):
+    for name in tables:
+        columns, rows = SMALL[name]
+        lines = [f"mnist,cnn,softplus,{method},1,{row}" for method, row in rows]
+        head = f"data,network,activation,method,value_varied,{columns}"
+        (folder / f"{name}.csv").write_text("\n".join([head, *lines]) + "\n")
+    return benchmark_explorer.studied(folder)
+
+
+def test_the_certified_axis_comes_from_its_table(tmp_path):
+    held = written(tmp_path, *SMALL)
+    assert [axis["name"] for axis in held["axes"]] == [
+        "clean", "pgd l2 0.5", "pgd l2 1.5", "certified combined 0.1", "certified combined 0.25",
+        "Hessian spectral", "seconds",
+    ]
+    values = {"cell": "mnist, cnn, softplus", "across": "certified combined 0.25", "up": "seconds"}
+    assert benchmark_explorer.readout(held, values) == (
+        "1 networks of mnist, cnn, softplus; 1 is on the Pareto front of certified accuracy, "
+        "combined radius, l2 0.25 and seconds for each training step: pgd 2 (seed 1)."
+    )
+
+
+def test_the_certified_axis_is_there_and_empty_without_its_table(tmp_path):
+    held = written(tmp_path, "accuracy", "curvature", "training")
+    names = [axis["name"] for axis in held["axes"]]
+    assert names[3] == "certified combined 0.25"
+    values = {"cell": "mnist, cnn, softplus", "across": "clean", "up": names[3]}
+    words = benchmark_explorer.readout(held, values)
+    assert words == "No network of mnist, cnn, softplus has both measured."
+    (axis,) = benchmark_explorer.still(held, values).axes
+    assert [text.get_text() for text in axis.texts] == ["nothing measured"]
+    assert not axis.lines
+
+
+def test_the_cost_axis_is_the_same_for_every_seed(tmp_path):
+    head = "data,network,activation,method,value_varied"
+    (tmp_path / "cost.csv").write_text(f"{head},relative\nmnist,cnn,softplus,pgd,2,9.5\n")
+    held = written(tmp_path, *SMALL)
+    assert held["axes"][-1]["name"] == "relative"
+    assert [row["values"].get("relative") for row in held["rows"]] == [9.5, None]
+
+
 def test_clear_errors():
     with pytest.raises(ValueError, match="requires at least one image"):
         certificate_bracket.state([])

@@ -1,6 +1,7 @@
 """Figure: every trained network of the study on two axes of choice, and its Pareto front."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure as Plot
 
 from curvlab.figures import style
 from curvlab.interactive.host import Figure, State, show
-from curvlab.results import results
+from curvlab.results import FOLDER, available, results
 
 if TYPE_CHECKING:
     import pandas
@@ -50,29 +51,28 @@ def state(networks: Sequence[Network], axes: Sequence[Axis]) -> State:
     return {"rows": rows, "axes": [axis._asdict() for axis in axes]}
 
 
-def studied() -> State:
-    """The state from the study's tables of accuracy, curvature and training."""
-    accuracy, curvature = results("accuracy"), results("curvature")
-    attacks = accuracy[accuracy.attack != "clean"]
-    kinds = sorted(set(zip(attacks.attack, attacks.norm, attacks.epsilon, strict=True)))
-    axes = [Axis("clean", "clean accuracy", "high", True)]
-    axes += [
-        Axis(f"{attack} {norm} {eps:g}", f"accuracy under {attack}, {norm} {eps:g}", "high", True)
-        for attack, norm, eps in kinds
-    ]
-    typical = curvature[curvature.statistic == "median"]
-    axes += [Axis(q, f"median {q}", "low", False) for q in sorted(set(typical.quantity))]
-    axes.append(Axis("seconds", "seconds for each training step", "low", False))
+def studied(folder: Path = FOLDER) -> State:
+    """The state from the study's tables: accuracy clean, attacked and certified, curvature, cost.
+
+    The certified axis is there before the study has certified anything, and empty.
+    """
     found: dict[tuple[Any, ...], dict[str, float]] = {}
-    for row in accuracy.itertuples():
-        clean = row.attack == "clean"
-        name = "clean" if clean else f"{row.attack} {row.norm} {row.epsilon:g}"
-        found.setdefault(_key(row), {})[name] = row.value
-    for row in typical.itertuples():
-        found.setdefault(_key(row), {})[row.quantity] = row.value
-    for row in results("training").itertuples():
-        if row.steps:
-            found.setdefault(_key(row), {})["seconds"] = row.seconds / row.steps
+    axes = [Axis("clean", "clean accuracy", "high", True)]
+    for group in (_attacked, _certified, _curved, _timed):
+        measured = list(group(folder))
+        named = dict.fromkeys(axis for axis, _, _ in measured)
+        axes += [axis for axis in sorted(named, key=_order) if axis not in axes]
+        for axis, key, value in measured:
+            found.setdefault(key, {})[axis.name] = value
+        if group is _certified and not measured:
+            axes.append(_certificate("combined", 0.25))
+    if "cost" in available(folder):
+        axes.append(Axis("relative", "time of a training step, in plain steps", "low", False))
+        cost = results("cost", folder)
+        plain_steps = {_key(row)[:-1]: row.relative for row in cost.assign(seed=0).itertuples()}
+        for key, held in found.items():
+            if key[:-1] in plain_steps:
+                held["relative"] = plain_steps[key[:-1]]
     networks = [
         Network(
             f"{data}, {network}, {activation}", method, f"{method} {value:g} (seed {seed})", held
@@ -81,6 +81,49 @@ def studied() -> State:
         if method != "untrained"
     ]
     return state(networks, axes)
+
+
+Measured = Iterator[tuple[Axis, tuple[Any, ...], float]]
+
+
+def _attacked(folder: Path) -> Measured:
+    for row in results("accuracy", folder).itertuples():
+        if row.attack == "clean":
+            yield Axis("clean", "clean accuracy", "high", True), _key(row), row.value
+        else:
+            name = f"{row.attack} {row.norm} {row.epsilon:g}"
+            label = f"accuracy under {row.attack}, {row.norm} {row.epsilon:g}"
+            yield Axis(name, label, "high", True), _key(row), row.value
+
+
+def _certificate(name: str, epsilon: float) -> Axis:
+    label = f"certified accuracy, {name} radius, l2 {epsilon:g}"
+    return Axis(f"certified {name} {epsilon:g}", label, "high", True)
+
+
+def _certified(folder: Path) -> Measured:
+    if "certified" in available(folder):
+        for row in results("certified", folder).itertuples():
+            yield _certificate(row.certificate, row.epsilon), _key(row), row.value
+
+
+def _curved(folder: Path) -> Measured:
+    for row in results("curvature", folder).itertuples():
+        if row.statistic == "median":
+            axis = Axis(row.quantity, f"median {row.quantity}", "low", False)
+            yield axis, _key(row), row.value
+
+
+def _timed(folder: Path) -> Measured:
+    axis = Axis("seconds", "seconds for each training step", "low", False)
+    for row in results("training", folder).itertuples():
+        if row.steps:
+            yield axis, _key(row), row.seconds / row.steps
+
+
+def _order(axis: Axis) -> tuple[str, float]:
+    words, _, last = axis.name.rpartition(" ")
+    return (words, float(last)) if last.replace(".", "").isdigit() else (axis.name, 0.0)
 
 
 def _key(row: "pandas.Series[Any] | Any") -> tuple[Any, ...]:
@@ -146,9 +189,12 @@ def still(state: State, values: Mapping[str, Any]) -> Plot:
                 label=method,
             )
         ends = sorted((r["values"][across["name"]], r["values"][up["name"]]) for r in front)
-        axes.plot(*zip(*ends, strict=True), "--", color=style.GRAY, lw=1, label="Pareto front")
         axes.set(xlabel=across["label"], ylabel=up["label"])
-        axes.legend(fontsize=8)
+        if ends:
+            axes.plot(*zip(*ends, strict=True), "--", color=style.GRAY, lw=1, label="Pareto front")
+            axes.legend(fontsize=8)
+        else:
+            axes.text(0.5, 0.5, "nothing measured", ha="center", transform=axes.transAxes)
     plt.close(drawn)
     return drawn
 
