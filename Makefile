@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := _config.yml _toc.yml index.md tools/build_site.py $(shell find book -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := book
-.PHONY: book read lab test full notebooks colab vendor bench experiments pdf lighthouse publish constraints clean FORCE
+.PHONY: book read lab test full notebooks colab matrix vendor bench experiments pdf lighthouse publish constraints clean FORCE
 
 $(BIN)/python:
 	@sh tools/venv.sh $(PYTHON) $(VENV)
@@ -57,7 +57,7 @@ test: $(VENV)/.full node_modules/.installed
 	@$(BIN)/python tools/chromium.py
 	@$(BIN)/python tools/check.py
 
-full: test colab pdf lighthouse
+full: test colab matrix pdf lighthouse
 
 lighthouse: $(BUILD)/.built node_modules/.installed
 	@$(BIN)/python tools/lighthouse.py $(OUT) $(PAGES)
@@ -65,6 +65,9 @@ lighthouse: $(BUILD)/.built node_modules/.installed
 notebooks: $(VENV)/.full
 	@$(BIN)/python tools/notebooks.py $(NOTEBOOKS)
 	@$(BIN)/python tools/ledgers.py
+
+matrix: $(VENV)/.full
+	@$(BIN)/python tools/matrix.py
 
 colab: $(VENV)/.full
 	@$(BIN)/python tools/colab.py
