@@ -15,6 +15,7 @@ from curvlab.interactive import (
     kernels,
     krylov_stepper,
     local_landscape,
+    predict,
     probe_histogram,
     smoothing,
     trust_region,
@@ -164,7 +165,18 @@ def explorer() -> Case:
     return Case(benchmark_explorer.figure(held), benchmark_explorer, settings)
 
 
+def guess() -> Case:
+    settings = [
+        {"guess": 80},
+        {"guess": 20, "shown": True},
+        {"guess": 97, "shown": True},
+    ]
+    figure = predict.figure("How many?", 37.2, 1, 1000, unit="products", log=True)
+    return Case(figure, predict, settings)
+
+
 CASES: dict[str, Callable[[], Case]] = {
+    "predict": guess,
     "krylov-stepper": krylov,
     "digit-curvature": digit,
     "local-landscape": landscape,
