@@ -1,12 +1,16 @@
-"""Write the book's ledgers: every statement with its check, every source claim with its verdict.
+"""Write the book's generated pages into book/reference: `python tools/ledgers.py`.
 
-python tools/ledgers.py            writes both pages into book/reference
+Every statement with its check, every source claim with its verdict, every method with what it
+bounds, its lines for a training loop.
 """
 
 import sys
 from pathlib import Path
 
+import api
+import methods
 import nbformat
+import training_loop
 
 from curvlab import results
 from curvlab.checks import Record, printed_checks
@@ -92,7 +96,13 @@ def claims() -> str:
     return f"{CLAIMS}\n{head}\n|---|---|---|---:|---:|---|---|\n" + "\n".join(lines) + "\n"
 
 
-PAGES = {"statements.md": statements, "reproduction.md": claims}
+PAGES = {
+    "statements.md": statements,
+    "reproduction.md": claims,
+    "methods.md": lambda: methods.page(printed),
+    "training-loop.md": training_loop.page,
+    "api.md": api.page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -17,7 +17,7 @@ def load():
     return module
 
 
-@pytest.mark.parametrize("name", ["statements.md", "reproduction.md"])
+@pytest.mark.parametrize("name", load().PAGES)
 def test_ledger_is_up_to_date(name):
     ledgers = load()
     text = (ledgers.REFERENCE / name).read_text(encoding="utf-8")
