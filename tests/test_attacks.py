@@ -342,6 +342,21 @@ def test_autoattack_with_few_classes_and_in_float64():
     assert torch.equal(found.fooled, exact.distance <= 0.05)
 
 
+def test_autoattack_where_float64_is_the_default():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4)).double()
+    x = torch.rand(8, 1, 4, 4, dtype=torch.float64, generator=seeded())
+    y = model(x).argmax(1)
+    wanted = autoattack(model, x, y, 0.05, queries=20)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = autoattack(model, x, y, 0.05, queries=20)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found.x, wanted.x)
+
+
 def test_masking_report_is_quiet_on_an_honest_network(trained):
     model, x, y = trained
     report = masking_report(model, x[:60], y[:60], 0.05, steps=30, queries=100)

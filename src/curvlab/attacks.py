@@ -465,7 +465,7 @@ def autoattack(
 
     The default is its standard version; with fewer than ten classes every other class is a
     target. It works in float32. Which examples are fooled is found again here from the points it
-    returns. The global random state and trace function, which it replaces, are put back.
+    returns. The global random state, trace function and default type are as before.
     """
     from pyautoattack import AutoAttack
 
@@ -483,6 +483,7 @@ def autoattack(
         return model(points.to(x.dtype)).float()
 
     trace, devices = sys.gettrace(), [x.device] if x.is_cuda else []
+    default = torch.get_default_dtype()
     with torch.random.fork_rng(devices=devices):
         library = AutoAttack(
             in_float32, device=x.device, eps=eps, seed=seed,
@@ -492,9 +493,11 @@ def autoattack(
         library.apgd_targeted.n_target_classes = library.fab.n_target_classes = min(9, classes - 1)
         library.square.n_queries = queries
         try:
+            torch.set_default_dtype(torch.float32)  # of tensors that the library makes
             found, _ = library.run_standard_evaluation(x.float(), y, batch_size=batch_size)
         finally:
             sys.settrace(trace)
+            torch.set_default_dtype(default)
     found = found.to(x.dtype)
     logits, value = _values(model, found, y, margin_cross_entropy)
     return Adversarial(found, value, fools(logits, y))
