@@ -21,6 +21,7 @@ BOOK += ["--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=120"]
 BOOK += ["--nbval-sanitize-with=tests/book/sanitize.cfg"]
 PYTHON = [sys.executable, "-m"]
 PYTEST = ["pytest", "-n", WORKERS, "--dist=loadscope", "--durations=15", "-ra"]
+PYTEST += ["--junitxml=_build/tests.xml"]  # tools/environment.py reads the notebooks' times
 
 
 def commands(quick: bool) -> dict[str, list[str]]:

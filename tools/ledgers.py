@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import api
+import environment
 import methods
 import nbformat
 import training_loop
@@ -96,12 +97,18 @@ def claims() -> str:
     return f"{CLAIMS}\n{head}\n|---|---|---|---:|---:|---|---|\n" + "\n".join(lines) + "\n"
 
 
+def chapters() -> list[str]:
+    """The notebooks in the table of contents."""
+    return [file for file in nb.toc_files() if (ROOT / f"{file}.ipynb").exists()]
+
+
 PAGES = {
     "statements.md": statements,
     "reproduction.md": claims,
     "methods.md": lambda: methods.page(printed),
     "training-loop.md": training_loop.page,
     "api.md": api.page,
+    "environment.md": lambda: environment.page(chapters()),
 }
 
 if __name__ == "__main__":

@@ -50,7 +50,6 @@ WORST = "book/second-order/worst-case-quadratic"
 TARGET = "book/second-order/target-matrices"
 SMOOTHING = "book/guarantees/implicit-smoothing"
 THREATS = "book/local-picture/threat-models"
-CALCULUS = "book/local-picture/classifier-calculus"
 
 LOG_GRID = "a grid of factors of four, from where strength times penalty is a tenth of the loss"
 RADIUS = "strength 1: the penalty has the unit of the loss; choose `epsilon`, the radius to defend"
@@ -131,11 +130,13 @@ $\max\ell\le\ell+\eps\sup\norm{J}_{1,1}$ over the $\ell_\infty$ ball.""",
         "CrossLipschitz",
         "CrossLipschitz(probes=1)",
         "slopes of the logits' differences",
-        "robust loss, over the ball",
+        "robust loss and radius, over the ball",
         r"""Its value is $R=\tfrac2C\norm{J_c}_F^2$, so that {prf:ref}`thm-jacobian-ball` reads
-$\max\ell\le\ell+\eps\sup\sqrt{C\,R}$ over the $\ell_2$ ball.""",
-        ((MARGINS, ""), (JACOBIAN, "Four numbers from one matrix")),
-        ("thm-jacobian-ball", "prop-jacobian-norms"),
+$\max\ell\le\ell+\eps\sup\sqrt{C\,R}$ over the $\ell_2$ ball. Where
+$R\le\omega^2$ on the ball, {prf:ref}`prop-margins-cross` certifies every radius below
+$\min_jm_j/(\sqrt C\,\omega)$.""",
+        ((MARGINS, "What cross-Lipschitz training controls"),),
+        ("thm-jacobian-ball", "prop-margins-cross"),
         LOG_GRID,
         "cross-lipschitz",
         "cross-Lipschitz, one probe",
@@ -279,8 +280,10 @@ OBJECTIVES = (
         "Plain()",
         "the loss at the point",
         "nothing by itself",
-        "None follows: the loss at a point says nothing about its neighbors.",
-        ((CALCULUS, "A network small enough to write down"),),
+        r"""None follows: the loss at a point is the weakest of all attacks, a lower bound of the
+robust loss ({prf:ref}`prop-threat-two-sides`), and says nothing about the neighbors.""",
+        ((THREATS, "Who attacks, and with what"),),
+        ("prop-threat-two-sides",),
         strength=NOTHING,
         study="plain",
         timed="plain step",
@@ -290,9 +293,11 @@ OBJECTIVES = (
         "GaussianNoise(sigma=0.25)",
         "the loss at one random neighbor",
         "nothing by itself",
-        r"""None follows for the network itself. What noise bounds is the *smoothed* classifier, the
-network's vote over noisy copies of its input.""",
-        ((SMOOTHING, ""), (CALCULUS, "A network small enough to write down")),
+        r"""None follows for the network itself. For small noise the mean rise is half the variance
+times the trace of $H$ ({prf:ref}`prop-smoothing-heat`). What noise certifies is the *smoothed*
+classifier, the network's vote over noisy copies of its input: {prf:ref}`cor-smoothing-radius`.""",
+        ((SMOOTHING, "Noise is a trace"),),
+        ("prop-smoothing-heat", "cor-smoothing-radius"),
         strength=NOTHING + "; choose `sigma`",
         study="noise",
     ),
@@ -302,10 +307,11 @@ network's vote over noisy copies of its input.""",
         "the loss one full step along the gradient",
         "robust loss, from below",
         r"""None from above: the attacked point is one of the ball, so its loss is a *lower* bound
-of the worst. To first order training on it is a gradient penalty
+of the worst ({prf:ref}`prop-threat-two-sides`); it is the worst where the loss falls with one
+affine margin ({prf:ref}`thm-threat-fgsm`). To first order training on it is a gradient penalty
 ({prf:ref}`thm-one-linear-step`).""",
-        ((INPUT_GRADIENT, "Adversarial training is a gradient penalty"),),
-        ("thm-one-linear-step", "cor-one-family"),
+        ((THREATS, "One step"),),
+        ("thm-threat-fgsm", "prop-threat-two-sides", "thm-one-linear-step"),
         NOTHING + "; choose `epsilon`",
         timed="FGSM",
     ),
@@ -314,10 +320,12 @@ of the worst. To first order training on it is a gradient penalty
         "PgdTraining(epsilon=0.1)",
         "the loss where a search ends",
         "robust loss, from below",
-        r"""If the search found the maximum, the loss it trains on *is* the robust loss. What it
-finds is a lower bound, for the same reason as FGSM's.""",
-        ((THREATS, ""), (INPUT_GRADIENT, "Adversarial training is a gradient penalty")),
-        ("thm-one-linear-step",),
+        r"""None from above. What the search finds is a lower bound
+({prf:ref}`prop-threat-two-sides`); with small enough steps it climbs
+({prf:ref}`thm-threat-ascent`), and no number of evaluations excludes a spike between them
+({prf:ref}`thm-evaluation-needle`).""",
+        ((THREATS, "Climbing"),),
+        ("thm-threat-ascent", "prop-threat-two-sides", "thm-evaluation-needle"),
         NOTHING + "; choose `epsilon`",
         "pgd",
         "PGD-7",
@@ -327,12 +335,13 @@ finds is a lower bound, for the same reason as FGSM's.""",
         "Trades(epsilon=0.1, beta=6.0)",
         "the divergence where a search ends",
         "robust loss, if the search is exact",
-        r"""Let $\kappa$ be the largest divergence $\mathrm{KL}(p(x)\,\Vert\,p(x'))$ in the ball. By
-Pinsker's inequality no probability changes by more than $\sqrt{\kappa/2}$, so
+        r"""Let $\kappa$ be the largest divergence $\mathrm{KL}(p(x)\,\Vert\,p(x'))$ in the ball.
+By Pinsker's inequality no probability changes by more than $\sqrt{\kappa/2}$, so
 $\max\ell\le-\log\big(p_y-\sqrt{\kappa/2}\big)$ where that is defined, and the class stays where
-$p_y-\sqrt{\kappa/2}>\tfrac12$. The search finds a lower bound of $\kappa$.""",
-        ((THREATS, ""), (CALCULUS, "How large can the curvature of softmax be?")),
-        ("lem-softmax-covariance",),
+$p_y-\sqrt{\kappa/2}>\tfrac12$. The search finds a lower bound of $\kappa$; to second order
+$\kappa$ is a spectral norm ({prf:ref}`thm-smoothing-trades`).""",
+        ((SMOOTHING, "An adversary is an operator norm"),),
+        ("thm-smoothing-trades",),
         NOTHING + "; `beta` weighs the two parts, choose `epsilon`",
         "trades",
     ),
@@ -399,6 +408,19 @@ LINKS = {
     "thm-jacobian-spectral-derivative": (
         ("JacobianSpectral", "SpectralTarget"),
         "a singular direction, found and held",
+    ),
+    "thm-threat-dual": (("Fgsm", "InputGradient"), "the worst linear change is the dual norm"),
+    "prop-smoothing-heat": (
+        ("GaussianNoise", "HessianNorm"),
+        "noise sees the trace of the Hessian, the norm its largest eigenvalue",
+    ),
+    "prop-smoothing-disagreement": (
+        ("GaussianNoise", "CrossLipschitz", "JacobianFrobenius"),
+        "the trace is the disagreement of the classes' slopes",
+    ),
+    "thm-smoothing-trades": (
+        ("Trades", "JacobianSpectral"),
+        "the divergence is a weighted spectral norm of the Jacobian",
     ),
     "thm-one-matrix": (
         ("InputGradient", "HessianNorm", "CrossLipschitz", "Cure"),

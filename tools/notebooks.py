@@ -3,16 +3,19 @@
     python tools/notebooks.py                        every notebook of the book
     python tools/notebooks.py book/part/name.ipynb   these
 
-One thread, no timing metadata, no widget state, cell ids made from what the cells say.
+One thread, no timing metadata, no widget state, cell ids made from what the cells say. A run
+of them all records how long each took, for the page on the environment.
 """
 
 import hashlib
 import os
+import resource
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
+import environment
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
@@ -64,14 +67,25 @@ def run(path: Path) -> None:
     nbformat.write(notebook, path)
 
 
+def processor_time() -> float:
+    """Seconds that the kernels which have ended spent computing."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def main(arguments: list[str]) -> None:
     """Run each notebook and say how long it took."""
     os.environ["OMP_NUM_THREADS"] = "1"
     chosen = [Path(argument).resolve() for argument in arguments]
+    runs = {}
     for path in chosen or [*sorted((ROOT / "book").rglob("*.ipynb")), TEMPLATE]:
-        started = time.monotonic()
+        started, used = time.monotonic(), processor_time()
         run(path)
-        print(f"{path.relative_to(ROOT)}: {time.monotonic() - started:.0f} s", flush=True)
+        name, seconds = str(path.relative_to(ROOT)), time.monotonic() - started
+        runs[name] = seconds, processor_time() - used
+        print(f"{name}: {seconds:.0f} s", flush=True)
+    if not chosen:
+        environment.note_notebooks(runs)
 
 
 if __name__ == "__main__":
