@@ -44,8 +44,9 @@ def worst_points(gradient: Tensor) -> Figure:
         size = torch.linalg.vector_norm(circle, power, dim=1, keepdim=True)
         edge, point = circle / size, worst[name]
         panel.contour(across, up, height, levels=11, colors=style.GRAY, linewidths=0.6, alpha=0.6)
-        panel.fill(edge[:, 0], edge[:, 1], color=style.BLUE, alpha=0.15)
-        panel.plot(edge[:, 0], edge[:, 1], "-", color=style.BLUE)
+        panel.fill(
+            *edge.T, facecolor=(style.BLUE, 0.15), edgecolor=style.BLUE, linewidth=1.8
+        )
         arrow = 0.7 * gradient / gradient.norm()
         panel.annotate("", arrow.tolist(), (0, 0), arrowprops={"arrowstyle": "->"})
         panel.plot(*point.tolist(), "o", color=style.ORANGE, markersize=8)
