@@ -33,10 +33,10 @@ def strength_curves(trials: "pandas.DataFrame", methods: Sequence[str]) -> Figur
             if own.empty or method == "untrained":
                 continue
             chosen = own[own.selected]
-            color = style.PALETTE[(i + i // 5) % 5]
+            color = style.PALETTE[(i + 2 * (i // 5)) % 5]
             panel.plot(
-                100 * own[f"robust_{norm}"], 100 * own.clean, f"{style.MARKERS[i % 5]}-",
-                color=color, linewidth=1, label=method,
+                100 * own[f"robust_{norm}"], 100 * own.clean, style.MARKERS[i % 5], color=color,
+                linestyle=style.LINE_STYLES[i // 5], linewidth=1, label=method,
             )
             panel.plot(
                 100 * chosen[f"robust_{norm}"], 100 * chosen.clean, "o", color=color,
