@@ -10,6 +10,7 @@ from pathlib import Path
 import api
 import environment
 import methods
+import methods_map
 import nbformat
 import training_loop
 
@@ -106,6 +107,7 @@ PAGES = {
     "statements.md": statements,
     "reproduction.md": claims,
     "methods.md": lambda: methods.page(printed),
+    "map.md": methods_map.page,
     "training-loop.md": training_loop.page,
     "api.md": api.page,
     "environment.md": lambda: environment.page(chapters()),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import methods_map
 import torch
 
 from curvlab.interactive import (
@@ -17,6 +18,7 @@ from curvlab.interactive import (
     local_landscape,
     predict,
     probe_histogram,
+    regularizer_map,
     smoothing,
     trust_region,
 )
@@ -175,6 +177,15 @@ def guess() -> Case:
     return Case(figure, predict, settings)
 
 
+def overview() -> Case:
+    settings = [
+        {"method": "SpectralTarget"},
+        {"method": "InputGradient", "order": "cost"},
+        {"method": "KrylovAdversary", "order": "kind"},
+    ]
+    return Case(methods_map.figure(), regularizer_map, settings)
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "predict": guess,
     "krylov-stepper": krylov,
@@ -187,4 +198,5 @@ CASES: dict[str, Callable[[], Case]] = {
     "probe-histogram": probes,
     "smoothing": blur,
     "benchmark-explorer": explorer,
+    "regularizer-map": overview,
 }
