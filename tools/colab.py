@@ -3,6 +3,9 @@
 `make colab` makes an environment with the versions of tools/colab-constraints.txt, lets git answer
 the repository's address from this clone, and compares every notebook's outputs as nbval does. It
 installs what is committed: commit first.
+
+python tools/colab.py               every notebook
+python tools/colab.py margins ...   these
 """
 
 import json
@@ -53,8 +56,8 @@ def register_kernel(python: Path, folder: Path) -> None:
     (spec / "kernel.json").write_text(json.dumps(told), encoding="utf-8")
 
 
-def main() -> int:
-    """Build, then run each exported notebook alone in an empty folder."""
+def main(names: list[str]) -> int:
+    """Build, then run each exported notebook, or these, alone in an empty folder."""
     python = environment()
     repository = address.repository() or SAMPLE
     with tempfile.TemporaryDirectory() as name:
@@ -75,6 +78,8 @@ def main() -> int:
         exported = folder / "site/_build/html/colab"
         failed = []
         for notebook in sorted(exported.rglob("*.ipynb")):
+            if names and notebook.stem not in names:
+                continue
             alone = folder / "runtime" / notebook.stem
             alone.mkdir(parents=True)
             shutil.copy(notebook, alone)
@@ -89,4 +94,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

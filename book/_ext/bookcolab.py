@@ -190,6 +190,7 @@ def export(source: NotebookNode, env: BuildEnvironment, docname: str) -> Noteboo
             hiding = fences[-1] == "solution-start" if fences else hiding
             continue
         copy = new_code_cell(cell.source, outputs=cell.outputs, metadata=dict(cell.metadata))
+        copy.execution_count = cell.execution_count  # nbval compares only cells that have run
         copy.metadata.pop("mystnb", None)
         if hiding:
             # A form cell hides its code; its output appears when the reader runs it.

@@ -71,6 +71,13 @@ def test_solutions_are_hidden(exported: nbformat.NotebookNode) -> None:
     assert form[0].outputs == []
 
 
+def test_what_ran_says_so(exported: nbformat.NotebookNode) -> None:
+    """A cell with outputs and no count is not compared, but refused."""
+    ran = [cell for cell in exported.cells if cell.cell_type == "code" and cell.outputs]
+    assert ran
+    assert all(cell.execution_count for cell in ran)
+
+
 def test_install_line_pins_the_sample_address(exported: nbformat.NotebookNode) -> None:
     cell = next(cell for cell in exported.cells if cell.cell_type == "code")
     found = re.findall(r"^%pip (.*)$", cell.source, re.MULTILINE)
