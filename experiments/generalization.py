@@ -12,8 +12,9 @@ first 2,000 test images, the robust loss by PGD (a lower bound of the true one).
 
 A gap is the risk on test images less that on training images. The claim "the Jacobian-regularized
 risk has a smaller generalization gap than the robust risk" is compared on each network trained with
-the penalty: its own regularized risk against the robust loss, 4 sizes x 3 strengths x 3 seeds. An
+the penalty: its own regularized risk against the robust loss, 3 sizes x 3 strengths x 3 seeds. An
 interval covers the draw of test images (normal, 95 %), for the same images in both risks.
+A fourth size, 3,000, was planned and dropped for want of time, before any of it was run to its end.
 
 Each size and seed leaves a file in the runs folder; a later call at the same commit believes it.
 """
@@ -43,7 +44,7 @@ from curvlab.results import FOLDER
 from curvlab.study import Study
 from curvlab.training import Penalty, fit, mixed
 
-SIZES = (100, 300, 1000, 3000)
+SIZES = (100, 300, 1000)
 SEEDS = (1, 2, 3)
 STRENGTHS = (0.004, 0.016, 0.064)
 RADIUS, HIDDEN, STEPS, BATCH, TESTED = 1.0, 64, 800, 64, 2_000

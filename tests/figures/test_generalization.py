@@ -44,6 +44,7 @@ def test_gaps_run_from_the_lowest_to_the_highest_seed():
     figure = generalization.gaps([10, 20], {"risk": {"plain": [[1.0, 3.0], [2.0, 2.0]]}})
     (axis,) = figure.axes
     line, _, (bars,) = axis.containers[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "20"]
     assert list(line.get_ydata()) == [2.0, 2.0]
     assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[1.0, 3.0], [2.0, 2.0]]
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from curvlab import data
@@ -53,6 +54,8 @@ def gaps(
             )
         axis.axhline(0, color=style.GRAY, linewidth=0.8)
         axis.set(title=title, xscale="log", xlabel="training images")
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.xaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].set_ylabel("test risk less training risk")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
