@@ -16,6 +16,7 @@ import pandas
 import pytest
 import torch
 
+import curvlab
 from curvlab import measures, tables, zoo
 from curvlab import study as engine
 from curvlab.attacks import autoattack, pgd
@@ -352,11 +353,46 @@ def test_the_rule_of_verdicts(tmp_path, intervals, verdict, swapped):
             pair = {"method": "plain", "against": "input-gradient", "low": -high, "high": -low}
         rows.append({"data": "digits", "network": "cnn", "activation": "softplus", "seed": seed,
                      "outcome": f"autoattack/{norm}", **pair})
-    tested, unplanned = tables.claims(quick(tmp_path), rows)
+    tested, unplanned = tables.claims(quick(tmp_path), rows, [])
     assert tested["verdict"] == verdict
     assert tested["done"] == len(intervals)
     assert bool(tested["reason"]) == (verdict == "open")
     assert (unplanned["verdict"], unplanned["reason"]) == ("open", "nothing to run")
+
+
+@pytest.mark.parametrize(
+    ("low", "verdict"), [(5.0, "reproduced"), (3.9, "mixed"), (0.5, "refuted")]
+)
+def test_a_claim_on_cost_compares_quartiles(tmp_path, low, verdict):
+    study = quick(tmp_path)
+    study.plan["claims"] = [{
+        "claim": "one is cheaper", "source": "here", "measure": "cost", "method": "input-gradient",
+        "against": ["plain"], "cells": [CELL],
+    }]  # fmt: skip
+    cell = dict(zip(("data", "network", "activation"), CELL.split("/"), strict=True))
+    spent = [
+        {**cell, "method": "plain", "low": low, "high": low + 1},
+        {**cell, "method": "input-gradient", "low": 2.0, "high": 4.0},
+    ]
+    (found,) = tables.claims(study, [], spent)
+    assert (found["verdict"], found["comparisons"]) == (verdict, 1)
+    (found,) = tables.claims(study, [], spent[:1])
+    assert found["verdict"] == "open"
+
+
+def test_a_claim_on_gaps_counts_what_the_experiment_found(tmp_path):
+    table = curvlab.results("generalization")
+    runs = table[table.method == "jacobian-frobenius"]
+    count = len(runs.groupby(["training_images", "value_varied", "seed"]))
+    study = quick(tmp_path)
+    entry = {"claim": "smaller", "source": "here", "measure": "gap", "comparisons": count}
+    study.plan["claims"] = [entry, {**entry, "comparisons": count + 1}]
+    whole, short = tables.claims(study, [], [])
+    assert whole["done"] == count
+    assert 0 < whole["favorable"] + whole["unfavorable"] <= count
+    assert (whole["verdict"] == "reproduced") == (whole["favorable"] == count)
+    assert (whole["verdict"] == "refuted") == (whole["unfavorable"] == count)
+    assert short["verdict"] == "open"
 
 
 @pytest.mark.parametrize("text", ["", "train", "bake:a/b/c/d/1", "train:a/b/c/d", "select:a/b/c"])

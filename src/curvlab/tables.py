@@ -3,8 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
-from itertools import combinations
+from collections.abc import Iterable, Iterator
+from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from curvlab import zoo
 from curvlab.files import write_atomic
 from curvlab.measures import LEVELS, Row, unpacked
+from curvlab.results import available, results
 from curvlab.study import KINDS, MEASURES, Job, restore, trained, zoo_name
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def write_tables(study: "Study", stage: str) -> None:
             f"{missing[0]}."
         )
     jobs = finished(study)
-    compared = comparisons(jobs)
+    compared, spent = comparisons(jobs), costs(jobs)
     tables = {
         "accuracy": accuracy(jobs),
         "curvature": measured(jobs, "evaluate", "curvature"),
@@ -44,9 +45,9 @@ def write_tables(study: "Study", stage: str) -> None:
         "certified": measured(jobs, "certify", "certified"),
         "sweep": sweeps(study, jobs),
         "training": training(jobs),
-        "cost": costs(jobs),
+        "cost": spent,
         "comparisons": compared,
-        "claims": claims(study, compared),
+        "claims": claims(study, compared, spent),
         "stages": stages(study, jobs),
     }
     for name, rows in tables.items():
@@ -193,24 +194,29 @@ def comparisons(jobs: dict[Job, Row]) -> list[Row]:
     return rows
 
 
-def claims(study: "Study", compared: list[Row]) -> list[Row]:
-    """Each claim of the plan with its verdict: reproduced where every comparison under AutoAttack
-    (cell, rival, norm, seed) favors it with an interval above zero, refuted where every one goes
-    against it, mixed where all are there and neither holds, open where one is missing."""
+def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
+    """Each claim of the plan with its verdict: reproduced where every comparison favors it with an
+    interval above zero, refuted where every one goes against it, mixed where all are there and
+    neither holds, open where one is missing. A claim compares accuracies under AutoAttack (cell,
+    rival, norm, seed), or by its `measure` what a step costs or the gaps of two risks."""
     intervals = {}
     for row in compared:
         cell = "/".join((row["data"], row["network"], row["activation"]))
         key = (cell, row["seed"], row["outcome"])
         intervals[(*key, row["method"], row["against"])] = (row["low"], row["high"])
         intervals[(*key, row["against"], row["method"])] = (-row["high"], -row["low"])
+    for mine, other in permutations(spent, 2):
+        cell, elsewhere = (
+            "/".join((row["data"], row["network"], row["activation"])) for row in (mine, other)
+        )
+        if cell == elsewhere:
+            saved = (other["low"] - mine["high"], other["high"] - mine["low"])
+            intervals[(cell, 0, "cost", mine["method"], other["method"])] = saved
+    for number, interval in enumerate(gaps()):
+        intervals[("", number, "gap", "", "")] = interval
     rows = []
     for entry in study.plan["claims"]:
-        wanted = [
-            (cell, seed, f"autoattack/{norm}/{epsilon:g}", entry["method"], rival)
-            for cell in entry.get("cells", ()) for rival in entry["against"]
-            for norm, epsilon in study.plan["data"][cell.split("/")[0]]["headline"].items()
-            for seed in CLAIM_SEEDS
-        ]
+        wanted = list(comparisons_of(study, entry))
         found = [intervals[key] for key in wanted if key in intervals]
         favorable = sum(low > 0 for low, _ in found)
         against = sum(high < 0 for _, high in found)
@@ -226,6 +232,35 @@ def claims(study: "Study", compared: list[Row]) -> list[Row]:
             "reason": "" if complete else entry.get("reason", missing),
         })
     return rows
+
+
+def comparisons_of(study: "Study", entry: Row) -> Iterator[tuple[str, int, str, str, str]]:
+    """The comparisons that a claim of the plan stands on: cell, seed, outcome, method, rival."""
+    if entry.get("measure") == "gap":
+        yield from (("", number, "gap", "", "") for number in range(entry["comparisons"]))
+        return
+    for cell, rival in product(entry.get("cells", ()), entry.get("against", ())):
+        if entry.get("measure") == "cost":
+            yield cell, 0, "cost", entry["method"], rival
+            continue
+        for norm, epsilon in study.plan["data"][cell.split("/")[0]]["headline"].items():
+            for seed in CLAIM_SEEDS:
+                outcome = f"autoattack/{norm}/{epsilon:g}"
+                yield cell, seed, outcome, entry["method"], rival
+
+
+def gaps() -> list[tuple[float, float]]:
+    """By how much the robust loss grows more than the regularized risk from training to test
+    images, on each penalized network of `experiments/generalization.py`: 95 % intervals."""
+    if "generalization" not in available():
+        return []
+    table = results("generalization")
+    table = table[(table.method == "jacobian-frobenius") & (table.quantity == "excess")]
+    keys = ["training_images", "value_varied", "seed"]
+    apart = table.pivot(index=keys, columns="split", values="value")
+    error = 1.96 * table[table.split == "test"].set_index(keys).standard_error
+    middle = apart["test"] - apart["train"]
+    return list(zip((middle - error).tolist(), (middle + error).tolist(), strict=True))
 
 
 def store(study: "Study", job: Job, jobs: dict[Job, Row]) -> None:
