@@ -36,7 +36,8 @@ def commit() -> str:
 def install_line(repository: str) -> str:
     """Return the line that installs curvlab, pinned, and nothing that Colab already has."""
     source = f"git+https://github.com/{repository}@{commit()}"
-    return f'%pip install --quiet --no-deps "curvlab @ {source}"'
+    # pip takes another commit of one version for the same thing, unless it is told to look again
+    return f'%pip install --quiet --no-deps --force-reinstall "curvlab @ {source}"'
 
 
 def first_cell(repository: str) -> NotebookNode:

@@ -82,7 +82,7 @@ def test_install_line_pins_the_sample_address(exported: nbformat.NotebookNode) -
     cell = next(cell for cell in exported.cells if cell.cell_type == "code")
     found = re.findall(r"^%pip (.*)$", cell.source, re.MULTILINE)
     assert len(found) == 1
-    assert "--no-deps" in found[0]
+    assert "--no-deps --force-reinstall" in found[0]
     assert re.search(rf'"curvlab @ git\+https://github\.com/{SAMPLE}@\w+"', found[0])
 
 
