@@ -63,7 +63,7 @@ def portrait(
     model, x, y = model.to(device), x.to(device), y.to(device)
     operator = hessian_operator(lambda z: margin_cross_entropy(model(z), y), x)
     gradient = operator.gradient.detach()
-    top = top_eigenpair(operator, gradient, steps=6)
+    top = top_eigenpair(operator, gradient, steps=20)
     sign = 1.0 if float((top.vector * gradient).sum()) >= 0 else -1.0
     found = pgd(model, x, y, epsilon, "l2", steps=15, keep="loss", random_start=False)
     probability, answer = model(found.x).detach().softmax(1).max(1)
