@@ -1,9 +1,5 @@
 """The strength curves of the benchmark."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas

@@ -1,21 +1,10 @@
 """The drawings of single chapters show the numbers that they were given."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from curvlab.figures import hessian_norm, rectifiers
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def drawn(axis):

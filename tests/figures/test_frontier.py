@@ -1,6 +1,5 @@
 """Counts of a step agree with counts by hand."""
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import nn
@@ -10,12 +9,6 @@ from curvlab.interactive import labs
 from curvlab.networks import MLP, SmallCNN
 from curvlab.objectives import Plain
 from curvlab.penalties import InputGradient
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_multiplications_of_known_products():

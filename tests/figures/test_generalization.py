@@ -1,10 +1,5 @@
 """The drawings of the chapter on generalization, and the classifier behind its lab. Two seconds."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -15,12 +10,6 @@ from curvlab.figures import generalization
 from curvlab.interactive import labs
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

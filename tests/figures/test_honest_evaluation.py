@@ -1,12 +1,7 @@
 """The masked defenses of the chapter on honest evaluation, and its lab."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import math
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -15,12 +10,6 @@ from curvlab.attacks import fools
 from curvlab.figures import honest_evaluation as honest
 from curvlab.interactive import labs
 from curvlab.networks import MLP
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -8,20 +8,8 @@ import torch
 from curvlab.figures.margins import slope_plane
 from curvlab.figures.strength import local_picture
 from curvlab.interactive import labs
-from curvlab.networks import MLP
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def networks():
-    torch.manual_seed(0)
-    return {s: MLP((6, 8, 3), beta=2.0) for s in (0.0, 1.0)}
-
-
-@pytest.fixture
-def examples():
-    return torch.randn(60, 6, generator=torch.Generator().manual_seed(1)), torch.arange(60) % 3
 
 
 def test_every_setting_draws_in_the_lab(networks, examples):

@@ -1,23 +1,11 @@
 """The drawings of the chapter on the quadratic model."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import torch
 
 from curvlab import data
 from curvlab.figures import quadratic_model
 from curvlab.interactive import labs
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_distances_puts_each_network_in_its_panel():

@@ -1,9 +1,5 @@
 """The drawings of the chapter on robust features show what they were given."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -15,12 +11,6 @@ from curvlab.interactive import labs
 from curvlab.networks import MLP
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -1,22 +1,11 @@
 """The figure of implicit smoothing draws the curves and the limits that it was given."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from curvlab.bounds import smoothing_constants
 from curvlab.figures.smoothing import along_path
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_along_path_draws_every_curve_between_its_limits():

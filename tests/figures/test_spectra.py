@@ -1,6 +1,5 @@
 """The spectral figures draw what they are given."""
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from scipy.special import eval_chebyt
@@ -9,12 +8,6 @@ from curvlab.figures import spectra
 from curvlab.figures.listing import listing
 from curvlab.interactive import labs
 from curvlab.networks import MLP
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_chebyshev_is_scipys():

@@ -6,18 +6,6 @@ import torch
 
 from curvlab.figures.strength import local_picture, margin, strength_histograms
 from curvlab.interactive import labs
-from curvlab.networks import MLP
-
-
-@pytest.fixture
-def networks():
-    torch.manual_seed(0)
-    return {s: MLP((6, 8, 3), beta=2.0) for s in (0.0, 1.0)}
-
-
-@pytest.fixture
-def examples():
-    return torch.randn(30, 6, generator=torch.Generator().manual_seed(1)), torch.arange(30) % 3
 
 
 def test_local_picture_against_explicit_derivatives(networks, examples):

@@ -1,24 +1,12 @@
 """The drawings of the chapter on threat models."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import torch
 
 from curvlab import data
 from curvlab.figures import style, threat_models
 from curvlab.interactive import labs
 from curvlab.networks import MLP
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_worst_points_show_the_dual_norms():
