@@ -165,9 +165,10 @@ def top_eigenpair(
 ) -> Eigenpair:
     """An extreme eigenpair of each example from `steps` Lanczos products.
 
-    Started at the input gradient, six products settle a trained network's input Hessian. The
-    gradient never sees the null space, which holds the extreme value 0 of a semidefinite
-    operator, so "largest" and "smallest" mix a tenth of a random direction into the start.
+    Started at the input gradient, six products settle the input Hessian of a plainly trained
+    network. A gradient penalty turns the top eigenvector away from the gradient: there a dozen are
+    needed, and `converged` tells. The gradient never sees the null space, which holds the extreme
+    value 0 of a semidefinite operator, so "largest" and "smallest" add a tenth of a random start.
 
     >>> scale = torch.tensor([[-3.0, 1.0, 2.0]])
     >>> pair = top_eigenpair(lambda v: scale * v, torch.ones(1, 3), which="smallest")
