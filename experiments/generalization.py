@@ -14,7 +14,8 @@ A gap is the risk on test images less that on training images. The claim "the Ja
 risk has a smaller generalization gap than the robust risk" is compared on each network trained with
 the penalty: its own regularized risk against the robust loss, 3 sizes x 3 strengths x 3 seeds. An
 interval covers the draw of test images (normal, 95 %), for the same images in both risks.
-A fourth size, 3,000, was planned and dropped for want of time, before any of it was run to its end.
+A fourth size, 3,000, was planned and dropped for want of time, after the smaller ones had been seen
+and before any of it was run to its end.
 
 Each size and seed leaves a file in the runs folder; a later call at the same commit believes it.
 """
