@@ -105,7 +105,7 @@ IMAGE = re.compile(r"<img\b(?![^>]*\bloading=)")
 WRAPPED = (
     (re.compile(r"<table\b"), '<div class="scroll"><table'),
     (re.compile(r"</table>"), "</table></div>"),
-    (re.compile(r"<th>\s*</th>"), "<td></td>"),
+    (re.compile(r'<th(?: class="[^"]*")?>\s*(?:<p>\s*</p>)?\s*</th>'), "<td></td>"),
     # The same id in every box of a page.
     (re.compile(r'<section id="(?:proof|exercise|solution)-content">'), "<section>"),
     (

@@ -88,7 +88,9 @@ def gallery(rows: Mapping[str, Rung], y: Tensor) -> Figure:
 
 def picture(panel: Axes, image: Tensor, answer: str, wrong: bool) -> None:
     """An image with the network's answer below it; a wrong one has a thick frame and a cross."""
-    panel.imshow(image.detach().cpu().squeeze().numpy(), cmap="gray", vmin=0, vmax=1)
+    pixels = image.detach().cpu().squeeze().numpy()
+    # smoothed noise compresses badly, and a page's first view has a budget
+    panel.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     color = style.ORANGE if wrong else style.INK
     panel.set_xlabel(f"\N{MULTIPLICATION X} {answer}" if wrong else answer, color=color)
     panel.set(xticks=[], yticks=[])
