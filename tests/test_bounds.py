@@ -278,6 +278,16 @@ def test_certified_loss():
     assert torch.allclose(found.loss, certified_loss(layer(x), slopes, y, 0.3, constants))
 
 
+def test_certified_loss_at_a_peak_of_the_margin():
+    """A margin 1 - K t^2 / 2 has no slope at the example: all of its fall is curvature."""
+    between = 1 - torch.eye(2).double()
+    bound = certified_loss(
+        t(1.0, 0.0)[None], t(0.0, 0.0)[None], torch.tensor([0]), 0.5,
+        Constants(100 * between, 3 * between, 1.0),
+    )  # fmt: skip
+    assert bound.item() == pytest.approx(math.log1p(math.exp(-(1 - 3 * 0.5**2 / 2))))
+
+
 smooth = st.sampled_from(["softplus", "tanh", "sigmoid", "elu", "gelu", "silu"])
 
 
