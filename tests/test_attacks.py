@@ -331,11 +331,15 @@ def test_autoattack(norm, trained):
     assert 0 < found.fooled.sum() < len(x)
 
 
-def test_autoattack_with_few_classes_and_in_float64():
+def four_classes():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4)).double()
     x = torch.rand(8, 1, 4, 4, dtype=torch.float64, generator=seeded())
-    y = model(x).argmax(1)
+    return model, x, model(x).argmax(1)
+
+
+def test_autoattack_with_few_classes_and_in_float64():
+    model, x, y = four_classes()
     found = autoattack(model, x, y, 0.05, queries=20)
     assert found.x.dtype == torch.float64
     exact = minimal_norm(model, x, y, "linf")
@@ -343,10 +347,7 @@ def test_autoattack_with_few_classes_and_in_float64():
 
 
 def test_autoattack_where_float64_is_the_default():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4)).double()
-    x = torch.rand(8, 1, 4, 4, dtype=torch.float64, generator=seeded())
-    y = model(x).argmax(1)
+    model, x, y = four_classes()
     wanted = autoattack(model, x, y, 0.05, queries=20)
     torch.set_default_dtype(torch.float64)
     try:

@@ -3,6 +3,9 @@
 Its blocks of code run in `tests/book/test_training_loop.py` as they are printed.
 """
 
+from functools import cache
+from typing import Any
+
 import methods
 import yaml
 
@@ -242,10 +245,15 @@ Put a normalization inside the model, so that `x` keeps its range.
 """
 
 
+@cache
+def plan() -> dict[str, Any]:
+    """The study's plan."""
+    return yaml.safe_load((methods.ROOT / "experiments/study.yaml").read_text(encoding="utf-8"))
+
+
 def grid(method: methods.Method) -> str:
     """What the study tries for a method, if it is in the study."""
-    study = yaml.safe_load((methods.ROOT / "experiments/study.yaml").read_text(encoding="utf-8"))
-    held = study["methods"].get(method.study)
+    held = plan()["methods"].get(method.study)
     if not held or len(held["values"]) < 2:
         return ""
     values = ", ".join(f"{value:g}" for value in held["values"])
@@ -254,8 +262,7 @@ def grid(method: methods.Method) -> str:
 
 def strength(method: methods.Method) -> float:
     """The strength in the printed lines: the study's second value, or a plain choice."""
-    study = yaml.safe_load((methods.ROOT / "experiments/study.yaml").read_text(encoding="utf-8"))
-    held = study["methods"].get(method.study, {})
+    held = plan()["methods"].get(method.study, {})
     if held.get("vary") == "strength" and len(held["values"]) > 1:
         return held["values"][1]
     return {methods.RADIUS: 1.0, methods.SQUARE: 1000.0}.get(method.strength, 0.1)
@@ -293,10 +300,9 @@ def section(method: methods.Method, module: str) -> str:
 
 def page() -> str:
     """`book/reference/training-loop`."""
-    study = yaml.safe_load((methods.ROOT / "experiments/study.yaml").read_text(encoding="utf-8"))
     names = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
     margins = " and ".join(
-        f"{100 * held['margin']:g} points on {names[data]}" for data, held in study["data"].items()
+        f"{100 * held['margin']:g} points on {names[data]}" for data, held in plan()["data"].items()
     )
     table = [
         f"| [`{m.name}`](methods.md#{m.name.lower()}) | {methods.work(m)} | {methods.seconds(m)} |"

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from curvlab.attacks import minimal_norm
 from curvlab.bounds import certify, dual_radius
 from curvlab.figures import style
+from curvlab.figures.strength import require_strength
 
 
 def bracket_lab(
     networks: Mapping[float, nn.Module], strength: float, x: Tensor, y: Tensor, device: torch.device
 ) -> Figure:
     """One image: every certified radius, what attacks reach, and where an attack must succeed."""
-    if strength not in networks:
-        raise ValueError(f"requires a strength among {sorted(networks)}. Found {strength}.")
+    require_strength(networks, strength)
     if len(x) != 1:
         raise ValueError(f"requires one image. Found {len(x)}.")
     model, x, y = networks[strength].to(device), x.to(device), y.to(device)

@@ -8,8 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from curvlab import data
 from curvlab.calculus import hessian_operator, jacobian_operator
-from curvlab.data import Examples
 from curvlab.figures import style
 from curvlab.losses import margin_cross_entropy
 from curvlab.networks import MLP
@@ -39,30 +39,28 @@ def newton_share(tail: nn.Module, a: Tensor, y: Tensor) -> Tensor:
 
 
 @cache
-def _snapshots(activation: str, train: Examples, device: torch.device) -> dict[int, nn.Module]:
-    """A network with two hidden layers at some moments of 120 full-batch steps."""
+def _snapshots(activation: str, device: torch.device) -> list[nn.Module]:
+    """A network with two hidden layers at the moments of 120 full-batch steps on the digits."""
+    x, y = data.load("digits", "train")
+    x, y = x.to(device).double(), y.to(device)
     torch.manual_seed(0)
-    model = MLP((train.x[0].numel(), 32, 32, int(train.y.max()) + 1), activation).double()
-    model = model.to(device)
-    x, y = train.x.to(device).double(), train.y.to(device)
+    model = MLP((64, 32, 32, 10), activation).double().to(device)
     adam = torch.optim.Adam(model.parameters(), lr=0.01)
-    kept: dict[int, nn.Module] = {}
+    kept: list[nn.Module] = []
     for step in range(MOMENTS[-1] + 1):
         if step in MOMENTS:
-            kept[step] = deepcopy(model)
+            kept.append(deepcopy(model))
         adam.zero_grad()
-        with torch.enable_grad():
-            torch.autograd.backward(margin_cross_entropy(model(x), y).mean())
+        torch.autograd.backward(margin_cross_entropy(model(x), y).mean())
         adam.step()
     return kept
 
 
-def share_lab(
-    moment: float, activation: str, train: Examples, seen: Examples, device: torch.device
-) -> Figure:
+def share_lab(moment: float, activation: str, device: torch.device) -> Figure:
     """The share of Gauss-Newton in the Hessian with respect to what enters each layer."""
-    model = _snapshots(activation, train, device)[MOMENTS[int(moment)]]
-    a, y = seen.x.to(device).double().flatten(1), seen.y.to(device)
+    model = _snapshots(activation, device)[int(moment)]
+    a, y = (part[:40].to(device) for part in data.load("digits", "test"))
+    a = a.double().flatten(1)
     layers = list(model.children())
     names = ["input", "first hidden", "second hidden", "logits"]
     starts = [0, *(i + 1 for i, part in enumerate(layers) if i and not isinstance(part, nn.Linear))]

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor, nn
 
 from curvlab.attacks import Norm
-from curvlab.figures.strength import local_picture
+from curvlab.figures.strength import local_picture, require_strength
 from curvlab.figures.style import BLUE, GRAY, INK, PAPER, WIDTH
 
 DIAGONALS: Mapping[Norm, tuple[float, ...]] = {
@@ -32,8 +32,7 @@ def slope_plane(
     A network whose margins and slopes shrink alike moves along the diagonals: its images come
     closer to the corner and no farther from another class.
     """
-    if strength not in networks:
-        raise ValueError(f"requires a strength among {sorted(networks)}. Found {strength}.")
+    require_strength(networks, strength)
     x, y = x.to(device), y.to(device)
     pictures = {}
     for s, network in networks.items():

@@ -37,6 +37,12 @@ def local_picture(model: nn.Module, x: Tensor, y: Tensor, ball: Norm) -> dict[st
     return {"curvature": curvature.clamp_min(1e-6), "margin": lead, "radius": lead / size}
 
 
+def require_strength(networks: Mapping[float, nn.Module], strength: float) -> None:
+    """Refuses a strength that no network was trained with."""
+    if strength not in networks:
+        raise ValueError(f"requires a strength among {sorted(networks)}. Found {strength}.")
+
+
 def strength_histograms(
     networks: Mapping[float, nn.Module],
     strength: float,
@@ -46,8 +52,7 @@ def strength_histograms(
     device: torch.device,
 ) -> Figure:
     """Histograms over images for one strength, on those of the weakest; dashes mark medians."""
-    if strength not in networks:
-        raise ValueError(f"requires a strength among {sorted(networks)}. Found {strength}.")
+    require_strength(networks, strength)
     x, y = x.to(device), y.to(device)
     pictures = {s: local_picture(network.to(device), x, y, ball) for s, network in networks.items()}
     figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 2.6))
