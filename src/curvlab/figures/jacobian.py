@@ -42,15 +42,10 @@ def probes_lab(model: nn.Module, x: Tensor, device: torch.device) -> Figure:
     looks = zip(LAWS, style.PALETTE, style.LINE_STYLES, strict=False)
     for law, color, line in looks:
         found = (estimates(gram, law, 1000) / total).clamp(max=3.99)
-        spread.hist(
-            found.tolist(),
-            32,
-            range=(0, 4),
-            histtype="step",
-            color=color,
-            linestyle=line,
-            label=law,
+        *_, outline = spread.hist(
+            found.tolist(), 32, range=(0, 4), histtype="step", color=color, label=law
         )
+        plt.setp(outline, linestyle=line)  # matplotlib 3.10's hist takes a dash pattern for a list
     spread.axvline(1, color=style.INK, linewidth=1)
     spread.set(xlabel="one probe's estimate / squared Frobenius norm", yticks=[])
     spread.legend(fontsize=8)

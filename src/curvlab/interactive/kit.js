@@ -83,6 +83,10 @@ export function mount({ model, el, name, controls, draw, onPoint, aside = "" }) 
   form.addEventListener("submit", (event) => event.preventDefault());
   el.classList.add("curvlab-live");
   el.append(form, aside, stage, readout, tag("p", { className: "cl-links" }, reset, link));
+  // JupyterLab would take the arrow keys for its own cursor.
+  for (const taker of el.querySelectorAll("input, select, [tabindex]")) {
+    taker.dataset.lmSuppressShortcuts = "";
+  }
 
   const values = () => Object.fromEntries(fields.map((field) => [field.name, field.get()]));
   const set = (news) => {
