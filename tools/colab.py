@@ -1,8 +1,9 @@
 """Run the exported notebooks as Colab would: alone, on its package versions, install line included.
 
 `make colab` makes an environment with the versions of tools/colab-constraints.txt, lets git answer
-the repository's address from this clone, and compares every notebook's outputs as nbval does. It
-installs what is committed: commit first.
+the repository's address from this clone, and compares every notebook's outputs as nbval does. Then
+each live figure of these runs is opened alone, as Colab shows it, and the tests of the site's
+figures try it in a browser. It installs what is committed: commit first.
 
 python tools/colab.py               every notebook
 python tools/colab.py margins ...   these
@@ -56,18 +57,28 @@ def register_kernel(python: Path, folder: Path) -> None:
     (spec / "kernel.json").write_text(json.dumps(told), encoding="utf-8")
 
 
+def try_figures(kept: Path) -> bool:
+    """Say whether every live figure of the runs mounts, tells what Python computes, and moves."""
+    test = ROOT / "tests/browser/test_figures_site.py"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(test)]
+    variables = {**os.environ, "BOOK_SITE": str(kept)}
+    return subprocess.run(command, cwd=ROOT, env=variables).returncode == 0
+
+
 def main(names: list[str]) -> int:
     """Build, then run each exported notebook, or these, alone in an empty folder."""
     python = environment()
     repository = address.repository() or SAMPLE
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        kept = folder / "figures"
         register_kernel(python, folder / "jupyter")
         variables = {
             **os.environ,
             "BOOK_REPOSITORY": repository,
             "JUPYTER_PATH": str(folder / "jupyter"),
             "OMP_NUM_THREADS": "1",
+            "KEPT_FIGURES": str(kept),
             # The address in the install line, answered by this clone.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",
@@ -76,7 +87,9 @@ def main(names: list[str]) -> int:
         build = [sys.executable, str(ROOT / "tools/build_site.py"), str(folder / "site")]
         subprocess.run(build, env=variables, check=True, stdout=subprocess.DEVNULL)
         exported = folder / "site/_build/html/colab"
-        failed = []
+        (folder / "runtime").mkdir()
+        shutil.copy(ROOT / "tools/keep_figures.py", folder / "runtime/conftest.py")
+        failed: list[str] = []
         for notebook in sorted(exported.rglob("*.ipynb")):
             if names and notebook.stem not in names:
                 continue
@@ -86,10 +99,13 @@ def main(names: list[str]) -> int:
             command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--nbval", "-q"]
             command += [f"--nbval-sanitize-with={ROOT / 'tests/book/sanitize.cfg'}"]
             command += ["--nbval-kernel-name=colab", "--nbval-cell-timeout=300", notebook.name]
+            print(f"== {notebook.stem}", flush=True)
             if subprocess.run(command, cwd=alone, env=variables).returncode:
-                failed.append(notebook.relative_to(exported))
-    for path in failed:
-        print(f"FAILED {path}")
+                failed.append(str(notebook.relative_to(exported)))
+        if kept.exists() and not try_figures(kept):
+            failed.append("live figures in a browser")
+    for what in failed:
+        print(f"FAILED {what}")
     return int(bool(failed))
 
 
