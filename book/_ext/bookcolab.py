@@ -33,15 +33,23 @@ def commit() -> str:
     return result.stdout.strip() or "HEAD"
 
 
-def install_line(repository: str) -> str:
-    """Return the line that installs curvlab, pinned, and nothing that Colab already has."""
+@cache
+def autoattack() -> str:
+    """Return the pinned AutoAttack, the one package of the book that Colab lacks."""
+    pins = (address.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    return re.findall(r"^pyautoattack==\S+", pins, re.MULTILINE)[0]
+
+
+def install_line(repository: str, code: str) -> str:
+    """Return the line that installs what the code needs, pinned, and Colab does not have."""
     source = f"git+https://github.com/{repository}@{commit()}"
+    more = f" {autoattack()}" if re.search(r"\b(masking_report|autoattack)\b", code) else ""
     # pip takes another commit of one version for the same thing, unless it is told to look again
-    return f'%pip install --quiet --no-deps --force-reinstall "curvlab @ {source}"'
+    return f'%pip install --quiet --no-deps --force-reinstall "curvlab @ {source}"{more}'
 
 
-def first_cell(repository: str) -> NotebookNode:
-    """Return the cell that makes a fresh runtime ready."""
+def first_cell(repository: str, code: str) -> NotebookNode:
+    """Return the cell that makes a fresh runtime ready for the notebook's code."""
     if not repository:
         return new_markdown_cell(
             "This copy runs wherever the package `curvlab` is installed: "
@@ -49,8 +57,8 @@ def first_cell(repository: str) -> NotebookNode:
         )
     source = "\n".join(
         [
-            "# Installs curvlab alone; the runtime has the rest, and nothing needs a restart.",
-            install_line(repository),
+            "# Installs what the runtime lacks and nothing that it has: no restart is needed.",
+            install_line(repository, code),
             "import curvlab",
             "import torch",
             "",
@@ -204,7 +212,8 @@ def export(source: NotebookNode, env: BuildEnvironment, docname: str) -> Noteboo
         cells.append(copy)
         if caption := caption_cell(cell, plain, site):
             cells.append(caption)
-    cells.insert(1, first_cell(address.repository()))
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    cells.insert(1, first_cell(address.repository(), code))
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
     metadata: dict[str, Any] = {

@@ -1,12 +1,14 @@
 """Exported notebooks: no raw markup, right numbers, hidden solutions, links that resolve."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
 import notebooks as nb
 import pytest
 from address import repository
+from bookcolab import install_line
 from bookmath import MACROS
 from colab_text import Plain, UnknownMarkupError, write_out
 from trial import CHAPTER, Trial
@@ -84,6 +86,12 @@ def test_install_line_pins_the_sample_address(exported: nbformat.NotebookNode) -
     assert len(found) == 1
     assert "--no-deps --force-reinstall" in found[0]
     assert re.search(rf'"curvlab @ git\+https://github\.com/{SAMPLE}@\w+"', found[0])
+
+
+def test_autoattack_is_installed_where_it_is_used() -> None:
+    pin = f" pyautoattack=={version('pyautoattack')}"
+    assert install_line(SAMPLE, "report = masking_report(model, x, y, eps)").endswith(pin)
+    assert "pyautoattack" not in install_line(SAMPLE, "pgd(model, x, y, eps)")
 
 
 def test_every_link_to_the_repository_resolves(trial: Trial) -> None:
