@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from curvlab.figures import hessian_norm, rectifiers
+from curvlab.figures import certificates, hessian_norm, rectifiers
 
 
 def drawn(axis):
@@ -53,3 +53,12 @@ def test_activations_draws_both_accuracies():
     clean, attacked = rectifiers.activations(["x", "y"], {"m": ([0.9, 0.8], [0.5, 0.4])}).axes
     np.testing.assert_allclose(drawn(clean)["m"], [0.9, 0.8])
     np.testing.assert_allclose(drawn(attacked)["m"], [0.5, 0.4])
+
+
+def test_certified_shares_fall_and_attacks_keep_their_radii():
+    radii = {"a": torch.tensor([0.0, 0.3, 0.9]), "b": torch.tensor([0.5])}
+    attacked = {"a": {1.0: 0.5, 0.5: 0.9, 2.0: 0.1}, "b": {0.5: 1.0}}
+    (axis,) = certificates.certified_and_attacked(radii, attacked, 1.0).axes
+    shares = drawn(axis)["a, certified"]
+    np.testing.assert_allclose(shares[[0, 29, 31, 91]], [2 / 3, 2 / 3, 1 / 3, 0.0])
+    np.testing.assert_allclose(drawn(axis)["a, under attack"], [0.9, 0.5])

@@ -51,3 +51,30 @@ def bracket_lab(
     bars.invert_yaxis()
     bars.set(xlim=(0, reach), xlabel="$\\ell_2$ radius")
     return figure
+
+
+def certified_and_attacked(
+    radii: Mapping[str, Tensor],
+    attacked: Mapping[str, Mapping[float, float]],
+    largest: float,
+) -> Figure:
+    """Certified accuracy against the radius for each network, one certified radius an image, and
+    beside it, as marks, the accuracy that an attack leaves at a few radii.
+
+    >>> figure = certified_and_attacked({"a": torch.tensor([0.0, 1.0])}, {"a": {0.5: 0.8}}, 1.0)
+    >>> [float(y) for y in figure.axes[0].lines[1].get_ydata()]
+    [0.8]
+    """
+    figure, panel = plt.subplots()
+    grid = torch.linspace(0, largest, 101)
+    for (name, found), marker in zip(radii.items(), style.MARKERS, strict=False):
+        share = (found > grid.to(found)[:, None]).double().mean(1)
+        (line,) = panel.plot(grid.tolist(), share.tolist(), marker="", label=f"{name}, certified")
+        reached = {e: value for e, value in sorted(attacked[name].items()) if e <= largest}
+        panel.plot(
+            list(reached), list(reached.values()), marker, linestyle="none",
+            color=line.get_color(), label=f"{name}, under attack",
+        )  # fmt: skip
+    panel.set(xlabel="l2 radius", ylabel="share of images", ylim=(-0.02, 1.02))
+    figure.legend(loc="outside upper center", fontsize=8, ncols=len(radii))
+    return figure
