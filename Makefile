@@ -14,7 +14,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := _config.yml _toc.yml index.md tools/build_site.py $(shell find book -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := book
-.PHONY: book read lab test full notebooks colab matrix vendor bench experiments pdf lighthouse publish constraints clean FORCE
+.PHONY: help setup chapter book read lab test full notebooks colab matrix vendor bench experiments pdf lighthouse publish constraints clean FORCE
+
+help:
+	@sed -n 's/^| `\(make [a-z]*\)` | \(.*\) |$$/\1 | \2/p' README.md | tr -d '`' | awk -F ' [|] ' '{printf "%-17s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@sh tools/venv.sh $(PYTHON) $(VENV)
@@ -50,8 +53,16 @@ read: book
 	@echo "Serving on http://127.0.0.1:8000/ (Ctrl-C stops)"
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html 8000
 
+setup: $(VENV)/.full node_modules/.installed
+	@$(BIN)/python tools/chromium.py
+	@echo "Ready. 'make help' lists the commands."
+
 lab: $(VENV)/.full
 	@$(BIN)/jupyter lab
+
+chapter: $(VENV)/.full node_modules/.installed
+	@$(BIN)/python tools/chromium.py
+	@$(BIN)/python tools/chapter.py $(CHAPTER)
 
 test: $(VENV)/.full node_modules/.installed
 	@$(BIN)/python tools/chromium.py

@@ -18,6 +18,7 @@ from pathlib import Path
 import environment
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,10 +51,18 @@ def tidy(notebook: NotebookNode) -> None:
     name_cells(notebook)
 
 
+def drop_copied_description(notebook: NotebookNode, path: Path) -> None:
+    """A copy of the template brings its description; the page's own comes from its first lines."""
+    copied = nbformat.read(TEMPLATE, as_version=4).metadata.description
+    if path != TEMPLATE and notebook.metadata.get("description") == copied:
+        del notebook.metadata["description"]
+
+
 def run(path: Path) -> None:
     """Execute one notebook from top to bottom and write it back."""
     notebook = nbformat.read(path, as_version=4)
     tidy(notebook)
+    drop_copied_description(notebook, path)
     NotebookClient(
         notebook,
         timeout=TIMEOUT,
@@ -61,6 +70,7 @@ def run(path: Path) -> None:
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     tidy(notebook)
@@ -77,11 +87,19 @@ def main(arguments: list[str]) -> None:
     """Run each notebook and say how long it took."""
     os.environ["OMP_NUM_THREADS"] = "1"
     chosen = [Path(argument).resolve() for argument in arguments]
+    for path in chosen:
+        if not (path.suffix == ".ipynb" and path.exists()):
+            sys.exit(f"requires the path of a notebook, as in book/part/name.ipynb. Found {path}.")
     runs = {}
     for path in chosen or [*sorted((ROOT / "book").rglob("*.ipynb")), TEMPLATE]:
         started, used = time.monotonic(), processor_time()
-        run(path)
-        name, seconds = str(path.relative_to(ROOT)), time.monotonic() - started
+        name = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+        print(f"{name}: running ...", flush=True)
+        try:
+            run(path)
+        except CellExecutionError as error:
+            sys.exit(f"{error}\n{name} is left as it was: correct the cell above and run it again.")
+        seconds = time.monotonic() - started
         runs[name] = seconds, processor_time() - used
         print(f"{name}: {seconds:.0f} s", flush=True)
     if not chosen:

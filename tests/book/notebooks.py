@@ -47,6 +47,11 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def place(cell: Any) -> str:
+    """How a failing test calls a cell: by what its author sees."""
+    return f"the cell {cell.source.strip().splitlines()[0][:60]!r}"
+
+
 def cells(path: Path, kind: str) -> list[Any]:
     """Return the cells of one kind that hold anything."""
     return [c for c in read(path).cells if c.cell_type == kind and c.source.strip()]
