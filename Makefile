@@ -69,6 +69,7 @@ test: $(VENV)/.full node_modules/.installed
 	@$(BIN)/python tools/check.py
 
 # The page for users of other tools is compared with them where they are installed.
+full: export CURVLAB_FULL = 1
 full: $(VENV)/.peers test colab matrix pdf lighthouse
 
 lighthouse: $(BUILD)/.built node_modules/.installed

@@ -1,6 +1,7 @@
 """Live figures in a real browser: they react, they say what Python computes, they fetch nothing."""
 
 import functools
+import html
 import http.server
 import json
 import re
@@ -14,6 +15,7 @@ from urllib.parse import urlencode
 import matplotlib.pyplot as plt
 import pytest
 from bookfigures import to_files
+from controls import press, settle
 from figure_cases import CASES, Case
 from playwright.sync_api import Browser, Page
 
@@ -99,10 +101,6 @@ def case(name: str) -> Case:
     return CASES[name]()
 
 
-def settle(page: Page) -> None:
-    page.evaluate("new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
-
-
 def readout(page: Page, index: int = 0) -> str:
     settle(page)
     return page.locator(".cl-readout").nth(index).inner_text().strip()
@@ -143,20 +141,10 @@ def test_keyboard_and_pointer_move_it(visit, name, mode):
     for i in range(inputs.count()):
         page.get_by_role("button", name="Reset").click()
         field = inputs.nth(i)
-        kind = field.evaluate("(e) => e.type")
         before = (drawing(page), readout(page))
-        field.focus()
-        if kind == "select-one":
-            last = field.evaluate("(e) => e.selectedIndex === e.options.length - 1")
-            page.keyboard.press("ArrowUp" if last else "ArrowDown")
-        elif kind == "checkbox":
-            page.keyboard.press("Space")
-        else:
-            page.keyboard.press(
-                "ArrowRight" if field.evaluate("(e) => e.value !== e.max") else "ArrowLeft"
-            )
+        press(page, field)
         assert (drawing(page), readout(page)) != before, f"control {i} by keyboard"
-        if kind == "range":
+        if field.get_attribute("type") == "range":
             assert field.get_attribute("aria-valuetext")
             before = field.input_value()
             box = field.bounding_box()
@@ -257,8 +245,8 @@ def test_axe_finds_nothing(visit, name, mode):
 
 def test_the_same_figure_twice_and_another_beside_it(visit, site):
     first, second = list(CASES)[:2]
-    html = case(first).figure._repr_html_()
-    body = (html, html, case(second).figure._repr_html_())
+    output = case(first).figure._repr_html_()
+    body = (output, output, case(second).figure._repr_html_())
     (site.folder / "three.html").write_text(document(*body))
     page = visit("three.html")
     page.mouse.wheel(0, 600)
@@ -312,6 +300,19 @@ def test_print_shows_the_picture(visit):
     page.emulate_media(media="print")
     assert page.locator("figure.curvlab > img").is_visible()
     assert not page.locator(".curvlab-live").is_visible()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_runs_in_a_frame_of_no_origin(visit, site, name):
+    """As Colab shows an output: apart from the notebook, with nothing but what it carries."""
+    figure, module, _ = case(name)
+    held = html.escape(document(figure._repr_html_()))
+    frame = f'<iframe title="output" sandbox="allow-scripts" srcdoc="{held}" height="900"></iframe>'
+    (site.folder / f"{name}-frame.html").write_text(document(frame))
+    page = visit(f"{name}-frame.html")
+    said = page.frame_locator("iframe").locator(".cl-readout:not(:empty)")
+    said.wait_for()
+    assert said.inner_text().strip() == text_of(module, figure.state, figure.values)
 
 
 def test_without_scripts_the_picture_shows(visit, site):

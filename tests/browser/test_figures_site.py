@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from controls import press, settle
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,10 +77,6 @@ def test_the_site_shows_live_figures() -> None:
     assert FIGURES, f"requires pages with live figures. Found none in {SITE}."
 
 
-def settle(page: Page) -> None:
-    page.evaluate("new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("address", "index"), FIGURES)
 def test_it_says_what_python_computes_and_moves(visit, address, index, mode):
@@ -87,7 +84,7 @@ def test_it_says_what_python_computes_and_moves(visit, address, index, mode):
     figure = page.locator("figure.curvlab").nth(index)
     # A figure may wait inside a folded box.
     page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
-    figure.scroll_into_view_if_needed()
+    figure.evaluate("(e) => e.scrollIntoView()")
     readout = figure.locator(".cl-readout")
     readout.and_(page.locator(":not(:empty)")).wait_for()
     settle(page)
@@ -103,19 +100,8 @@ def test_it_says_what_python_computes_and_moves(visit, address, index, mode):
         field = fields.nth(i)
         before = figure.locator(".cl-links a").get_attribute("href")
         seen = figure.locator(".curvlab-live").inner_html()
-        field.focus()
-        kind = field.evaluate("(e) => e.type")
-        if kind == "checkbox":
-            page.keyboard.press("Space")
-        elif kind == "select-one":
-            last = field.evaluate("(e) => e.selectedIndex === e.options.length - 1")
-            page.keyboard.press("ArrowUp" if last else "ArrowDown")
-        else:
-            page.keyboard.press(
-                "ArrowLeft" if field.evaluate("(e) => e.value === e.max") else "ArrowRight"
-            )
-        settle(page)
-        if kind != "select-one" or field.evaluate("(e) => e.options.length > 1"):
+        press(page, field)
+        if field.evaluate("(e) => e.options?.length !== 1"):
             assert figure.locator(".cl-links a").get_attribute("href") != before
             assert figure.locator(".curvlab-live").inner_html() != seen
     link, sliders = figure.locator(".cl-links a"), figure.locator("input[type=range]")
