@@ -37,15 +37,27 @@ What the committed outputs were made with, and how long each notebook ran. Both 
 the commands themselves, into `book/reference/last-run.json`; this page is made from that file.
 """
 
-NOT_TRIED = """## Not tried by a machine
+FRONT_ENDS = """## Front ends
 
-The notebooks' code runs in the tests: in the environment of the book, and exported and alone on the
-package versions of Colab (`make colab`). Two front ends need a person and an account. Three things
-to look at in each:
+**JupyterLab** is tried by `make full`, in a browser: three chapters run from top to bottom, every
+control of their live figures answers to the keyboard, every lab sends another picture, in the light
+and in the dark theme, with no error and no request to another host. Before its cells have run, a
+file that nobody has trusted shows each figure as a picture. One thing is not as on the page:
+JupyterLab keeps the up and down keys from the menu of a lab (an ipywidgets dropdown) for its own
+cursor. Home, End and the pointer move it.
+
+**Colab's package versions** are tried by `make colab`: each exported notebook alone, its outputs
+compared, its live figures opened in a browser, one output at a time as Colab shows them. Colab has
+Python 3.13; where that is not installed, the book's own Python stands in.
+
+## Not tried by a machine
+
+Two front ends need a person and an account. Three things to look at in each:
 
 **Google Colab**, with the button at the top of a chapter:
 
-1. The first cell installs `curvlab` and the second imports it, without a restart of the runtime.
+1. The first cell installs `curvlab` and prints its version and the device, and no restart of the
+   runtime is asked for.
 2. A live figure answers to its sliders, and a lab's slider redraws from the kernel.
 3. With *Runtime, Change runtime type, GPU*, the readout of a lab says that it was computed there.
 
@@ -161,7 +173,7 @@ def page(files: list[str]) -> str:
             "## Recorded commands\n\n| command | date | minutes | result |\n|---|---|---:|---|\n"
             + rows
         )
-    parts.append(NOT_TRIED.rstrip())
+    parts.append(FRONT_ENDS.rstrip())
     return "\n\n".join(parts) + "\n"
 
 
