@@ -372,9 +372,8 @@ def bind(
         start = bound.starts[chapter.page]
         for anchor, (number, top) in places(chapter).items():
             bound.ids[chapter.page, anchor] = (start + number, top)
-    for page, start in bound.starts.items():
-        length = next(len(pdf.pages) for pdf, begin in parts if begin == start)
-        lead_links(bound, site, page, range(start, start + length))
+    for page, (pdf, start) in zip(bound.starts, parts, strict=True):
+        lead_links(bound, site, page, range(start, start + len(pdf.pages)))
     join_structure(book, parts)
     outline(bound, chapters)
     book.Root.PageLabels = Dictionary(
