@@ -185,7 +185,9 @@ class Lab:
         import ipywidgets
 
         widgets = {name: control.widget() for name, control in self.controls.items()}
-        picture = ipywidgets.Image(format="png", value=self.frames.image)
+        # A box would stretch the picture to its own width, and blur it.
+        whole = {"align_self": "flex-start", "max_width": "100%"}
+        picture = ipywidgets.Image(format="png", value=self.frames.image, layout=whole)
         problem = ipywidgets.HTML()
         where = ipywidgets.HTML(f"<small>computed on {html.escape(device_name(device()))}</small>")
 
