@@ -19,6 +19,9 @@ UNIT = ["tests", "src/curvlab", "--ignore=tests/browser"]
 BOOK = ["tests", "src/curvlab", "book", "--nbval", "--nbval-current-env"]
 BOOK += ["--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=120"]
 BOOK += ["--nbval-sanitize-with=tests/book/sanitize.cfg"]
+# The rest of the pages: `make lighthouse`. After the tests, so that nothing else is running.
+WEIGHED = ["index.html", "book/local-picture/threat-models.html"]
+WEIGHED += ["book/second-order/hessian-norm.html"]
 PYTHON = [sys.executable, "-m"]
 PYTEST = ["pytest", "-n", WORKERS, "--dist=loadscope", "--durations=15", "-ra"]
 PYTEST += ["--junitxml=_build/tests.xml"]  # tools/environment.py reads the notebooks' times
@@ -26,13 +29,16 @@ PYTEST += ["--junitxml=_build/tests.xml"]  # tools/environment.py reads the note
 
 def commands(quick: bool) -> dict[str, list[str]]:
     """Name each step and say what runs it."""
-    return {
+    steps = {
         "site": ["make", "--no-print-directory", "book"],
         "style": [*PYTHON, "ruff", "check", "."],
         "spelling": [*PYTHON, "codespell_lib"],
         "types": [*PYTHON, "mypy"],
         "tests": [*PYTHON, *PYTEST, *(UNIT if quick else BOOK)],
     }
+    if not quick:
+        steps["lighthouse"] = [sys.executable, "tools/lighthouse.py", ".", *WEIGHED]
+    return steps
 
 
 def run(name: str, command: list[str]) -> bool:

@@ -24,7 +24,9 @@ FLAGS = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage"
 
 
 class Compressing(http.server.SimpleHTTPRequestHandler):
-    """A quiet server that compresses text, as the ones that publish a site do."""
+    """A quiet server that compresses text and keeps connections, as those that publish sites do."""
+
+    protocol_version = "HTTP/1.1"
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""

@@ -1,10 +1,12 @@
 """Fonts hold the letters that the book uses and no others.
 
 A page of mathematics draws on a dozen font files; most of what they hold is on no page. Once the
-site is written, each font is cut to the characters that occur anywhere in it. The vendored files
-stay whole.
+site is written, each font is cut to the characters that occur anywhere in it. What every page
+begins with travels in the style sheet: text whose font comes late jumps. The vendored files stay
+whole.
 """
 
+import base64
 import html
 import re
 import string
@@ -15,6 +17,16 @@ from sphinx.application import Sphinx
 
 # What readers may type into the search, and what scripts may write.
 ALWAYS = string.printable + "…–—‘’“”·×−±∞≤≥≈⁰¹²³⁴⁵⁶⁷⁸⁹⁻"
+
+FIRST = {
+    "fonts.css": (
+        "source-serif-4-latin-400-normal",
+        "source-serif-4-latin-400-italic",
+        "source-serif-4-latin-600-normal",
+        "source-sans-3-latin-400-normal",
+    ),
+    "vendor/katex/katex.min.css": ("KaTeX_Main-Regular", "KaTeX_Math-Italic"),
+}
 
 
 def characters(site: Path) -> str:
@@ -41,6 +53,16 @@ def cut(path: Path, text: str) -> None:
         save_font(font, path, options)
 
 
+def embed(styles: Path, name: str) -> None:
+    """Move a font into the style sheet that asks for it."""
+    text = styles.read_text(encoding="utf-8")
+    (url,) = re.findall(rf"\(([^()\s]*/{name}\.woff2)\)", text)
+    font = styles.parent / url
+    data = base64.b64encode(font.read_bytes()).decode()
+    styles.write_text(text.replace(url, f"data:font/woff2;base64,{data}"), encoding="utf-8")
+    font.unlink()
+
+
 def cut_all(app: Sphinx, error: Exception | None) -> None:
     """Cut the fonts of the finished site."""
     if error or app.builder.name != "html":
@@ -49,6 +71,9 @@ def cut_all(app: Sphinx, error: Exception | None) -> None:
     text = characters(site)
     for path in sorted(site.glob("_static/vendor/**/*.woff2")):
         cut(path, text)
+    for styles, names in FIRST.items():
+        for name in names:
+            embed(site / "_static" / styles, name)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

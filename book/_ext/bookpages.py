@@ -1,13 +1,15 @@
 """What the theme's templates ask for, and what docutils writes in ways that hurt readers.
 
 Every page gets a description, the part it belongs to, its address and the links that run or edit
-it. Solutions fold natively, tables scroll by themselves, images load when they come near.
+it. Solutions fold natively, tables scroll by themselves, images load when they come near
+into room that was kept for them.
 """
 
 import base64
 import hashlib
+import posixpath
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import address
@@ -102,6 +104,8 @@ def colab_url(repository: str, docname: str) -> str:
 
 
 IMAGE = re.compile(r"<img\b(?![^>]*\bloading=)")
+PICTURE = re.compile(r'<img\b(?![^>]*\bwidth=)([^>]*?)\bsrc="([^"]+\.png)"')
+PNG_START = b"\x89PNG\r\n\x1a\n"
 WRAPPED = (
     (re.compile(r"<table\b"), '<div class="scroll"><table'),
     (re.compile(r"</table>"), "</table></div>"),
@@ -125,10 +129,41 @@ def mend(body: str) -> str:
     return IMAGE.sub('<img loading="lazy" decoding="async"', body)
 
 
+def png_size(path: Path) -> tuple[int, int]:
+    """Return the width and height that a PNG states in its first bytes."""
+    with path.open("rb") as file:
+        start = file.read(24)
+    if not start.startswith(PNG_START):
+        raise ValueError(f"requires a PNG. Found {path}, which begins with {start[:8]!r}.")
+    return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+
+
+def reserve(body: str, pagename: str, pictures: dict[str, Path]) -> str:
+    """Give every picture its size, so that the text below does not jump when it arrives."""
+
+    def sized(match: re.Match[str]) -> str:
+        before, source = match.groups()
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(pagename), source))
+        width, height = png_size(pictures[place])
+        return f'<img width="{width}" height="{height}"{before}src="{source}"'
+
+    return PICTURE.sub(sized, body)
+
+
+def pictures_of(app: Sphinx) -> dict[str, Path]:
+    """Where the site's pictures are now: Sphinx copies its own when all pages are written."""
+    site = Path(app.outdir)
+    found = {path.relative_to(site).as_posix(): path for path in (site / "_images").glob("*.png")}
+    for source, name in app.builder.images.items():
+        found[f"_images/{name}"] = Path(app.srcdir) / source
+    return found
+
+
 # What a page may load and do. Formulas and figures carry style attributes, so styles stay open.
 POLICY = (
-    "default-src 'none'; img-src 'self' data:; font-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; script-src 'self'"
+    "default-src 'none'; img-src 'self' data:; font-src 'self' data:; "
+    "style-src 'self' 'unsafe-inline'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "script-src 'self'"
 )
 INLINE = re.compile(r"<script(?![^>]*(?:\bsrc=|application/json))[^>]*>(.*?)</script>", re.DOTALL)
 
@@ -150,7 +185,7 @@ def page_context(
     context["kicker"] = part_of(app, pagename)
     context["has_math"] = 'class="katex' in context.get("body", "")
     if "body" in context:
-        context["body"] = mend(context["body"])
+        context["body"] = reserve(mend(context["body"]), pagename, pictures_of(app))
     context["policy"] = policy(context.get("body", ""))
     if source.endswith(".ipynb"):
         context["run"] = {

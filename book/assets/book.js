@@ -18,6 +18,7 @@ const narrow = matchMedia("(max-width: 62rem)");
 const fold = () => { chapters.open = !narrow.matches; };
 narrow.addEventListener("change", fold);
 fold();
+chapters.classList.add("settled");
 
 for (const cell of document.querySelectorAll(".cell_input .highlight")) {
   const copy = document.createElement("button");
@@ -32,15 +33,20 @@ for (const cell of document.querySelectorAll(".cell_input .highlight")) {
   cell.append(copy);
 }
 
-const scrollers = document.querySelectorAll("pre, .scroll, .katex-display");
-const reach = () => {
-  for (const box of scrollers) {
+// Asked only of what comes near: to ask all of a long page would lay all of it out.
+const reach = new ResizeObserver((entries) => {
+  for (const { target: box } of entries) {
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }
-};
-addEventListener("resize", reach);
-document.fonts.ready.then(reach);
+});
+const near = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (isIntersecting) reach.observe(target);
+    else reach.unobserve(target);
+  }
+}, { rootMargin: "100% 0px" });
+for (const box of document.querySelectorAll("pre, .scroll, .katex-display")) near.observe(box);
 
 // Folded solutions open when a link leads into them, and on paper.
 const unfold = () => {

@@ -118,6 +118,18 @@ def test_a_script_that_the_page_did_not_bring_does_not_run(visit: Open) -> None:
     assert "Content Security Policy" in opened.complaints.pop()
 
 
+def lay_out(tab: Page) -> None:
+    """Lay out the whole page, also what is far from the window, and pass by all of it."""
+    tab.add_style_tag(content="article section { content-visibility: visible !important; }")
+    tab.evaluate("""async () => {
+        for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
+            scrollTo({ top: y, behavior: "instant" });
+            await new Promise(requestAnimationFrame);
+        }
+        scrollTo({ top: 0, behavior: "instant" });
+    }""")
+
+
 @each_page
 @each_mode
 def test_page_is_quiet_fits_and_is_accessible(page: str, mode: str, visit: Open) -> None:
@@ -126,6 +138,7 @@ def test_page_is_quiet_fits_and_is_accessible(page: str, mode: str, visit: Open)
     width = MODES[mode]["viewport"]["width"]
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     tab.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
+    lay_out(tab)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     if mode == "light":
         return  # the phone's page is light too, and each run of axe costs seconds
@@ -151,6 +164,34 @@ def test_first_view_is_light(page: str, visit: Open) -> None:
             sizes[response.url] = len(content) if packed else len(gzip.compress(content))
     heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
     assert sum(sizes.values()) <= FIRST_VIEW, heaviest
+
+
+JUMPS = """() => {
+    globalThis.jumped = 0;
+    new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) jumped += entry.value;
+    }).observe({ type: "layout-shift", buffered: true });
+}"""
+
+
+@pytest.mark.parametrize("page", ["index.html", *CHAPTERS[::6]])
+def test_nothing_jumps_on_a_slow_phone(page: str, base: str, browser: Browser) -> None:
+    """Fonts, pictures and the folded navigation come late and move nothing."""
+    tab = browser.new_page(**MODES["phone"])
+    tab.add_init_script(f"({JUMPS})()")
+    network = tab.context.new_cdp_session(tab)
+    network.send("Network.enable")
+    slow = {"offline": False, "latency": 200, "downloadThroughput": 180_000}
+    network.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": 84_000})
+    tab.goto(base + page, wait_until="networkidle", timeout=60_000)
+    assert tab.evaluate("jumped") < 0.05  # a formula or two may; the text does not
+    tab.close()
+
+
+@each_page
+def test_pictures_have_a_size_before_they_come(page: str) -> None:
+    text = (SITE / page).read_text(encoding="utf-8")
+    assert [tag for tag in re.findall(r"<img\b[^>]*>", text) if " width=" not in tag] == []
 
 
 @each_page
@@ -252,6 +293,20 @@ def test_search_finds_statements_by_name(visit: Open) -> None:
             "#search-results li a", "links => links.map((a) => a.href)"
         )
         assert any(link.endswith(f"{page}#{label}") for link in links), (name, links)
+
+
+@pytest.mark.skipif(not CHAPTERS, reason="no chapter in the table of contents yet")
+@pytest.mark.parametrize("mode", ["light", "phone"])
+def test_links_into_a_page_end_at_their_target(mode: str, visit: Open) -> None:
+    """Also where the way there has not been laid out yet."""
+    page = CHAPTERS[-1]
+    labels = [label for label, _, place in statements() if place == page]
+    assert len(labels) > 2
+    for label in labels[-3:]:
+        tab = visit(f"{page}#{label}", mode).page
+        tab.evaluate("document.fonts.ready")
+        top = f"document.getElementById({label!r}).getBoundingClientRect().top"
+        assert 0 <= tab.evaluate(top) < 120
 
 
 @pytest.mark.skipif(not CHAPTERS, reason="no chapter in the table of contents yet")
