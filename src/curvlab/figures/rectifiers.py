@@ -60,7 +60,8 @@ def activations(
             )
     for axis, title in zip(axes, ("clean accuracy", "accuracy under attack"), strict=True):
         axis.set_title(title)
-        axis.set_xticks(range(len(names)), names)
+        axis.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names])
         axis.set_xlabel("activation")
-    axes[1].legend()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
