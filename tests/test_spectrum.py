@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import LinearOperator, eigsh
 from truth import dense, generator, hessians, problem, rows, symmetric
 
-from curvlab.calculus import hessian_operator, parameter_hessian
+from curvlab import data, zoo
+from curvlab.calculus import hessian_operator, input_gradient, parameter_hessian
 from curvlab.losses import margin_cross_entropy
 from curvlab.spectrum import (
     lanczos,
@@ -668,3 +671,29 @@ def test_bad_products(method, operator, message):
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.skipif(
+    not Path(os.environ.get("CURVLAB_DATA", "data"), "MNIST").is_dir(),
+    reason="needs MNIST under CURVLAB_DATA",
+)
+@pytest.mark.parametrize(
+    ("method", "steps", "share"), [("plain", 6, 1.0), ("input-gradient", 12, 0.9)]
+)
+def test_as_many_products_settle_a_real_network_as_top_eigenpair_says(method, steps, share):
+    images = data.load("mnist", "test")
+    x, y = images.x[:16].double(), images.y[:16]
+    model = zoo.load(f"mnist/softplus/{method}").double()
+
+    def loss(x):
+        return torch.nn.functional.cross_entropy(model(x), y, reduction="none")
+
+    operator = hessian_operator(loss, x)
+    start = input_gradient(loss, x)
+    truth = top_eigenpair(operator, start, 40)
+    assert truth.converged.all()
+    pair = top_eigenpair(operator, start, steps)
+    assert pair.converged.double().mean() >= share
+    torch.testing.assert_close(pair.value, truth.value, rtol=2e-2, atol=0)
+    if method == "input-gradient":  # and fewer do not
+        assert top_eigenpair(operator, start, 6).converged.double().mean() < 0.5
