@@ -55,7 +55,7 @@ def test_a_stage_leaves_complete_tables_and_networks(done):
         "accuracy", "curvature", "distance", "masking", "certified", "sweep", "training", "cost",
         "comparisons", "claims", "stages",
     }
-    assert len(read["accuracy"]) == 3 * (1 + 4)
+    assert len(read["accuracy"]) == 3 * (1 + 4) + 2
     assert len(read["curvature"]) == 3 * 5 * 2
     assert len(read["sweep"]) == 1 + 2 + 1
     assert len(read["comparisons"]) == 3 * (1 + 4)
@@ -87,7 +87,7 @@ def test_nothing_finished_is_redone(copy, capsys):
     before = times(copy)
     engine.run_stage(copy, "quick", 1)
     assert times(copy) == before
-    assert "19 of 20 jobs were done" in capsys.readouterr().out
+    assert "20 of 21 jobs were done" in capsys.readouterr().out
 
 
 def test_a_lost_job_alone_is_redone_and_comes_out_the_same(copy):
@@ -153,7 +153,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_tables(done, tmp_path):
     for moment in (4, 9):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
             for line in victim.stdout:
-                if f"{moment} of 20" in line:
+                if f"{moment} of 21" in line:
                     time.sleep(0.1)
                     victim.send_signal(signal.SIGKILL)
         assert victim.returncode == -signal.SIGKILL

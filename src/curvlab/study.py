@@ -48,7 +48,8 @@ from curvlab.measures import (
 )
 from curvlab.training import fit, mixed
 
-MEASURES = ("evaluate", "autoattack", "distance", "masking", "certify")  # of a trained network
+# of a trained network
+MEASURES = ("evaluate", "whole", "autoattack", "distance", "masking", "certify")
 KINDS = ("sweep", "select", "cost", "train", *MEASURES, "tables")
 UNNUMBERED = ("select", "cost")
 NORMS: tuple[Norm, Norm] = ("l2", "linf")
@@ -233,8 +234,8 @@ def run(study: Study, job: Job) -> None:
         return
     started = time.perf_counter()
     work = {"sweep": sweep, "select": select, "cost": cost, "train": train,
-            "evaluate": evaluate, "autoattack": by_autoattack, "distance": distance,
-            "masking": signs_of_masking, "certify": certify}[job.kind]
+            "evaluate": evaluate, "whole": by_pgd, "autoattack": by_autoattack,
+            "distance": distance, "masking": signs_of_masking, "certify": certify}[job.kind]
     found = work(study, job)
     found = {
         "job": str(job), "settings": study.settings(job), **found, **study.machine,
@@ -357,6 +358,19 @@ def evaluate(study: Study, job: Job) -> dict[str, Any]:
     return {"accuracy": rows, "outcomes": outcomes, "curvature": curvature}
 
 
+def by_pgd(study: Study, job: Job) -> dict[str, Any]:
+    """PGD at the headline epsilons on all test images."""
+    model, x, y, plan = on_test_images(study, job)
+    rows, outcomes = [], {}
+    for norm, epsilon in headline(study, job):
+        draw = torch.Generator(x.device).manual_seed(mixed(int(job.number), 4))
+        held = survivors(model, x, y, [epsilon], norm, plan["steps"], plan["restarts"], draw)
+        rows.append({"attack": "pgd-whole", "norm": norm, "epsilon": epsilon, "images": len(y),
+                     "value": share(held[epsilon])})
+        outcomes[f"pgd-whole/{norm}/{epsilon:g}"] = packed(held[epsilon])
+    return {"accuracy": rows, "outcomes": outcomes}
+
+
 def by_autoattack(study: Study, job: Job) -> dict[str, Any]:
     """Standard AutoAttack at the headline epsilons on the first test images."""
     model, x, y, _ = on_test_images(study, job)
@@ -444,7 +458,7 @@ def cost(study: Study, job: Job) -> dict[str, Any]:
     }
 
 
-PRICES = {"autoattack": 3_000, "distance": 400, "masking": 1_000, "certify": 10}
+PRICES = {"whole": 80, "autoattack": 3_000, "distance": 400, "masking": 1_000, "certify": 10}
 
 
 def price(study: Study, job: Job) -> float:

@@ -90,7 +90,7 @@ def evaluated(jobs: dict[Job, Row], *kinds: str) -> Iterable[tuple[Job, Row, flo
 def accuracy(jobs: dict[Job, Row]) -> list[Row]:
     return [
         where(job, value) | row | origin(found)
-        for job, found, value in evaluated(jobs, "evaluate", "autoattack")
+        for job, found, value in evaluated(jobs, "evaluate", "whole", "autoattack")
         for row in found["accuracy"]
     ]
 
@@ -169,7 +169,7 @@ def comparisons(jobs: dict[Job, Row]) -> list[Row]:
     """Differences in accuracy between two methods of one cell and seed, paired over test images:
     the same resampled images for both (percentile bootstrap, 95 %)."""
     groups: dict[tuple[str, str, str], list[Job]] = {}
-    for job, _, _ in evaluated(jobs, "evaluate", "autoattack"):
+    for job, _, _ in evaluated(jobs, "evaluate", "whole", "autoattack"):
         groups.setdefault((job.cell, job.number, job.kind), []).append(job)
     rows = []
     for (cell, seed, _), members in sorted(groups.items()):
