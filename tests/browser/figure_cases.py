@@ -173,7 +173,7 @@ def guess() -> Case:
         {"guess": 20, "shown": True},
         {"guess": 97, "shown": True},
     ]
-    figure = predict.figure("How many?", 37.2, 1, 1000, unit="products", log=True)
+    figure = predict.figure("How many?", 3.72e10, 1e3, 1e15, unit="products", log=True)
     return Case(figure, predict, settings)
 
 

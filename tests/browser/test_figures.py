@@ -171,6 +171,21 @@ def test_a_handle_can_be_dragged(visit, name, mode):
     assert readout(page) != before
 
 
+def test_a_ball_in_the_corner_stays_in_its_panel(visit):
+    page = visit("local-landscape.html")
+    page.evaluate("location.hash = '#local-landscape?x=1&y=0.8&radius=0.2&ball=linf'")
+    page.wait_for_selector(".cl-grab")
+    page.wait_for_timeout(60)
+    settle(page)
+    beyond = """() => {
+      const corner = document.querySelector(".cl-grab").getBoundingClientRect();
+      const [x, y] = [(corner.left + corner.right) / 2 + 20, (corner.top + corner.bottom) / 2];
+      const rows = Array.from({ length: 200 }, (_, i) => document.elementFromPoint(x, y - 30 + i));
+      return rows.filter((e) => e?.tagName === "path").length;
+    }"""
+    assert page.evaluate(beyond) == 0
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_digit_can_be_drawn_by_pointer_and_by_keys(visit, mode):
     page = visit("digit-curvature.html", mode)

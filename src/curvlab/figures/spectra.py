@@ -111,7 +111,7 @@ def mean_density(
     figure, ax = plt.subplots(figsize=(6.4, 3.2))
     stairs(ax, nodes, mass, "positive", "-", style.BLUE)
     stairs(ax, -nodes, mass, "negative, by size", "--", style.ORANGE)
-    ax.set(title=title, xlim=(1e-3, 50), ylim=(0.02, 60), ylabel="eigenvalues beyond it, mean")
+    ax.set(title=title, xlim=(1e-3, 50), ylim=(0.02, 400), ylabel="eigenvalues beyond it, mean")
     ax.legend(loc="upper right")
     return figure
 

@@ -1,5 +1,5 @@
 // Every trained network of the study on two axes of choice, its Pareto front, and the same in words.
-import { mount, plot, picture, text, path, mark, legend, digits, escape } from "./kit.js";
+import { mount, plot, picture, text, path, mark, legend, ticks, digits, escape } from "./kit.js";
 
 const SHAPES = ["circle", "square", "triangle", "diamond"];
 
@@ -47,7 +47,8 @@ function drawing({ chosen: [a, b], shown, front }, methods, width) {
   const box = { left: 50, top: 28, width: width - 62, height: 300 };
   const xs = limits(shown.map((row) => row.values[a.name]), a.percent);
   const ys = limits(shown.map((row) => row.values[b.name]), b.percent);
-  const area = plot({ ...box, xs, ys, xLabel: a.label, yLabel: b.label });
+  const xTicks = ticks(...xs, Math.max(5, box.width / 70));
+  const area = plot({ ...box, xs, ys, xTicks, xLabel: a.label, yLabel: b.label });
   const at = (row) => [area.x(row.values[a.name]), area.y(row.values[b.name])];
   const sorted = [...front].sort((r, s) => r.values[a.name] - s.values[a.name]);
   const taken = [];

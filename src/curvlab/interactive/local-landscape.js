@@ -75,6 +75,11 @@ function sentence({ loss, gradient, eigen: { values }, guesses }) {
     `${digits(values[1])} and ${digits(values[0])}. Loss at the worst point named by each: ${list}.`;
 }
 
+// A ball near the border would reach into the labels and into the close-up: a frame cuts it.
+const within = ({ left, top, width, height }, ...content) =>
+  `<svg x="${left}" y="${top}" width="${width}" height="${height}" ` +
+  `viewBox="${left} ${top} ${width} ${height}">${content.join("")}</svg>`;
+
 function map(cache, points, labels, x, found, { ball, radius, label }, area, box, domain) {
   const [c, r] = [cache.columns, cache.rows];
   const place = ([i, j]) => [area.x(domain[0] + ((domain[1] - domain[0]) * i) / (c - 1)),
@@ -87,8 +92,8 @@ function map(cache, points, labels, x, found, { ball, radius, label }, area, box
     segments(cache.boundary.map((pair) => pair.map(place)), "cl-l0"),
     points.map((p, i) => mark(labels[i] ? "square" : "circle", area.x(p[0]), area.y(p[1]),
       labels[i] ? 2 : 2.3, `${labels[i] ? "cl-f4" : "cl-f1"} cl-half`)),
-    ballShape(ball, px, py, radius * unit, "cl-l0"),
-    line(px, py, px + g[0] * unit, py - g[1] * unit, "cl-l2"),
+    within(box, ballShape(ball, px, py, radius * unit, "cl-l0"),
+      line(px, py, px + g[0] * unit, py - g[1] * unit, "cl-l2")),
     circle(px, py, 7, label ? "cl-f4 cl-rim" : "cl-f1 cl-rim"),
     circle(px, py, 24, "cl-grab"),
   ];

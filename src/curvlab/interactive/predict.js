@@ -1,11 +1,13 @@
 // The reader commits to a number; a switch lays the measured one beside it.
 import { mount, picture, text, line, mark, ticks, digits } from "./kit.js";
 
-function logTicks(low, high) {
+function logTicks(low, high, most) {
   const powers = Array.from({ length: 40 }, (_, i) => 10 ** (i - 20));
   const steps = Math.log10(high / low) > 2.2 ? [1] : [1, 2, 5];
-  return powers.flatMap((power) => steps.map((step) => Number((step * power).toPrecision(3))))
+  const all = powers.flatMap((power) => steps.map((step) => Number((step * power).toPrecision(3))))
     .filter((v) => v >= low * 0.999 && v <= high * 1.001);
+  const every = Math.ceil(all.length / most);
+  return all.filter((_, i) => i % every === 0);
 }
 
 export default {
@@ -28,7 +30,7 @@ export default {
           { kind: `cl-bold ${kind}`, anchor: where(v) > 0.7 ? "end" : where(v) < 0.3 ? "start" : "middle" });
         const svg = picture("A scale with your guess and the measured value", width, 104,
           line(24, 58, width - 24, 58, "cl-axis"),
-          (log ? logTicks(low, high) : ticks(low, high, width / 90)).map((v) =>
+          (log ? logTicks(low, high, width / 44) : ticks(low, high, width / 90)).map((v) =>
             line(x(v), 55, x(v), 61, "cl-axis") +
             text(x(v), 76, digits(v, 1), { anchor: "middle", kind: "cl-tick" })),
           mark("square", x(said), 58, 5, "cl-f2 cl-rim"), words(said, "you:", 40, "cl-t2"),
