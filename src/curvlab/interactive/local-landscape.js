@@ -51,7 +51,7 @@ function search(lossAt, center, ball, radius) {
 function attack(net, x, label, ball, radius) {
   const lossAt = (d) => marginCrossEntropy(forward(net, add(x, d)).logits, label).value;
   const here = curvature(net, x, label);
-  const columns = [[1, 0], [0, 1]].map((e) => here.product(e));
+  const columns = [[1, 0], [0, 1]].map(here.product);
   here.matrix = [[columns[0][0], columns[1][0]], [columns[0][1], columns[1][1]]];
   const eigen = symmetricEigen(here.matrix);
   const linear = scale(steepest[ball](here.gradient), radius);
@@ -70,30 +70,29 @@ function attack(net, x, label, ball, radius) {
 }
 
 function sentence({ loss, gradient, eigen: { values }, guesses }) {
-  const list = guesses.map(({ name, loss: found }) => `${name} ${digits(found)}`).join(", ");
+  const list = guesses.map((d) => `${d.name} ${digits(d.loss)}`).join(", ");
   return `Loss here ${digits(loss)}; slope ${digits(norm(gradient))}, curvatures ` +
     `${digits(values[1])} and ${digits(values[0])}. Loss at the worst point named by each: ${list}.`;
 }
 
-// A ball near the border would reach into the labels and into the close-up: a frame cuts it.
-const within = ({ left, top, width, height }, ...content) =>
-  `<svg x="${left}" y="${top}" width="${width}" height="${height}" ` +
-  `viewBox="${left} ${top} ${width} ${height}">${content.join("")}</svg>`;
-
-function map(cache, points, labels, x, found, { ball, radius, label }, area, box, domain) {
-  const [c, r] = [cache.columns, cache.rows];
-  const place = ([i, j]) => [area.x(domain[0] + ((domain[1] - domain[0]) * i) / (c - 1)),
-    area.y(domain[3] - ((domain[3] - domain[2]) * j) / (r - 1))];
+function map(cache, points, labels, x, found, { ball, radius, label }, area,
+  { left, top, width, height }) {
+  const place = ([i, j]) => [left + (width * i) / (cache.columns - 1),
+    top + (height * j) / (cache.rows - 1)];
   const unit = area.x(1) - area.x(0);
   const [px, py] = [area.x(x[0]), area.y(x[1])];
   const g = scale(found.gradient, 0.1 / norm(found.gradient));
   return [
-    image(cache.url, box.left, box.top, box.width, box.height),
+    image(cache.url, left, top, width, height),
     segments(cache.boundary.map((pair) => pair.map(place)), "cl-l0"),
     points.map((p, i) => mark(labels[i] ? "square" : "circle", area.x(p[0]), area.y(p[1]),
       labels[i] ? 2 : 2.3, `${labels[i] ? "cl-f4" : "cl-f1"} cl-half`)),
-    within(box, ballShape(ball, px, py, radius * unit, "cl-l0"),
-      line(px, py, px + g[0] * unit, py - g[1] * unit, "cl-l2")),
+    // Near the border the ball would reach into the labels and into the close-up.
+    `<svg x="${left}" y="${top}" width="${width}" height="${height}" ` +
+      `viewBox="${[left, top, width, height]}">`,
+    ballShape(ball, px, py, radius * unit, "cl-l0"),
+    line(px, py, px + g[0] * unit, py - g[1] * unit, "cl-l2"),
+    "</svg>",
     circle(px, py, 7, label ? "cl-f4 cl-rim" : "cl-f1 cl-rim"),
     circle(px, py, 24, "cl-grab"),
   ];
@@ -113,7 +112,7 @@ function near(x, found, { ball, radius }, box) {
     (a * u * u) / 2 + b * u * v + (c * v * v) / 2);
   const place = ([i, j]) => [box.left + (box.width * i) / (SIDE - 1),
     box.top + (box.height * j) / (SIDE - 1)];
-  const most = Math.max(...found.guesses.map((guess) => guess.loss));
+  const most = Math.max(...found.guesses.map((d) => d.loss));
   const least = Math.min(...truth);
   const levels = [0.2, 0.4, 0.6, 0.8].map((t) => least + t * (most - least));
   const draw = (values, level, kind) =>
@@ -202,14 +201,12 @@ export default {
           foot + key.height, key.drawn,
           text(30, 14, "loss (shaded) and decision boundary", { kind: "cl-label" }),
           area.frame,
-          map(surface(index, label), points, labels, x, found, { ...values, label }, area, box,
-            domain),
+          map(surface(index, label), points, labels, x, found, { ...values, label }, area, box),
           near(x, found, values, { ...second, width: side, height: side }));
         return { svg, readout: sentence(found) };
       },
       onPoint(px, py) {
-        if (!area.inside(px, py)) return undefined;
-        return { x: area.fromX(px), y: area.fromY(py) };
+        return area.inside(px, py) ? { x: area.fromX(px), y: area.fromY(py) } : undefined;
       },
     });
   },
