@@ -144,6 +144,8 @@ def reserve(body: str, pagename: str, pictures: dict[str, Path]) -> str:
     def sized(match: re.Match[str]) -> str:
         before, source = match.groups()
         place = posixpath.normpath(posixpath.join(posixpath.dirname(pagename), source))
+        if place not in pictures:
+            raise ValueError(f"{pagename} requires pictures of the site's own. Found {source}.")
         width, height = png_size(pictures[place])
         return f'<img width="{width}" height="{height}"{before}src="{source}"'
 

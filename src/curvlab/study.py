@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache, cached_property
 from importlib import import_module
@@ -361,26 +361,37 @@ def evaluate(study: Study, job: Job) -> dict[str, Any]:
 def by_pgd(study: Study, job: Job) -> dict[str, Any]:
     """PGD at the headline epsilons on all test images."""
     model, x, y, plan = on_test_images(study, job)
-    rows, outcomes = [], {}
-    for norm, epsilon in headline(study, job):
+
+    def held(norm: Norm, epsilon: float) -> Tensor:
         draw = torch.Generator(x.device).manual_seed(mixed(int(job.number), 4))
-        held = survivors(model, x, y, [epsilon], norm, plan["steps"], plan["restarts"], draw)
-        rows.append({"attack": "pgd-whole", "norm": norm, "epsilon": epsilon, "images": len(y),
-                     "value": share(held[epsilon])})
-        outcomes[f"pgd-whole/{norm}/{epsilon:g}"] = packed(held[epsilon])
-    return {"accuracy": rows, "outcomes": outcomes}
+        return survivors(
+            model, x, y, [epsilon], norm, plan["steps"], plan["restarts"], draw
+        )[epsilon]
+
+    return at_headlines(study, job, "pgd-whole", held)
 
 
 def by_autoattack(study: Study, job: Job) -> dict[str, Any]:
     """Standard AutoAttack at the headline epsilons on the first test images."""
     model, x, y, _ = on_test_images(study, job)
+
+    def held(norm: Norm, epsilon: float) -> Tensor:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return ~autoattack(model, x, y, epsilon, norm, seed=int(job.number)).fooled
+
+    return at_headlines(study, job, "autoattack", held)
+
+
+def at_headlines(
+    study: Study, job: Job, attack: str, held: Callable[[Norm, float], Tensor]
+) -> dict[str, Any]:
+    """What an attack leaves at each headline epsilon, as shares and image by image."""
     rows, outcomes = [], {}
     for norm, epsilon in headline(study, job):
-        with contextlib.redirect_stdout(io.StringIO()):
-            held = ~autoattack(model, x, y, epsilon, norm, seed=int(job.number)).fooled
-        rows.append({"attack": "autoattack", "norm": norm, "epsilon": epsilon, "images": len(y),
-                     "value": share(held)})
-        outcomes[f"autoattack/{norm}/{epsilon:g}"] = packed(held)
+        alive = held(norm, epsilon)
+        rows.append({"attack": attack, "norm": norm, "epsilon": epsilon, "images": len(alive),
+                     "value": share(alive)})
+        outcomes[f"{attack}/{norm}/{epsilon:g}"] = packed(alive)
     return {"accuracy": rows, "outcomes": outcomes}
 
 
