@@ -331,6 +331,46 @@ def test_comparisons_are_paired_over_images():
     assert opposite["high"] - opposite["low"] == pytest.approx(4 * 0.98 / 20, rel=0.1)
 
 
+def test_a_method_is_compared_with_itself_across_activations():
+    held = {"softplus/a": 300, "softplus/b": 200, "relu/a": 100, "relu/b": 50}
+    jobs, made = {}, dict.fromkeys(tables.ORIGIN, "x")
+    for name, count in held.items():
+        activation, method = name.split("/")
+        job = Job("evaluate", f"digits/cnn/{activation}", method, "1")
+        outcomes = {"pgd/l2/1": measures.packed(torch.arange(400) < count)}
+        jobs[job] = {**made, "accuracy": [{"images": 400}], "outcomes": outcomes}
+        jobs[job._replace(kind="train")] = {**made, "value": 0.0}
+    found = {
+        (f"{row['activation']}/{row['method']}", f"{row['against_activation']}/{row['against']}"):
+        row["difference"] for row in tables.comparisons(jobs)
+    }
+    assert found == {
+        (first, second): (held[first] - held[second]) / 400
+        for first, second in [
+            ("relu/a", "relu/b"), ("relu/a", "softplus/a"), ("relu/b", "softplus/b"),
+            ("softplus/a", "softplus/b"),
+        ]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "verdict"), [("softplus", "reproduced"), ("relu", "refuted")])
+def test_a_claim_on_activations_compares_a_method_with_itself(tmp_path, first, verdict):
+    study = quick(tmp_path)
+    study.plan["claims"] = [{
+        "claim": "smooth is better", "source": "here", "method": "plain", "against": ["plain"],
+        "cells": [CELL], "seeds": [1],
+    }]  # fmt: skip
+    second = {"softplus": "relu", "relu": "softplus"}[first]
+    rows = [
+        {"data": "digits", "network": "cnn", "activation": first, "against_activation": second,
+         "method": "plain", "against": "plain", "seed": 1, "outcome": f"autoattack/{norm}",
+         "low": 0.1, "difference": 0.2, "high": 0.3}
+        for norm in ("l2/0.5", "linf/0.1")
+    ]  # fmt: skip
+    (found,) = tables.claims(study, rows, [])
+    assert (found["verdict"], found["comparisons"]) == (verdict, 2)
+
+
 @pytest.mark.parametrize(
     ("intervals", "verdict"),
     [
@@ -352,12 +392,52 @@ def test_the_rule_of_verdicts(tmp_path, intervals, verdict, swapped):
         if swapped:
             pair = {"method": "plain", "against": "input-gradient", "low": -high, "high": -low}
         rows.append({"data": "digits", "network": "cnn", "activation": "softplus", "seed": seed,
-                     "outcome": f"autoattack/{norm}", **pair})
+                     "against_activation": "softplus", "outcome": f"autoattack/{norm}",
+                     "difference": pair["low"], **pair})
     tested, unplanned = tables.claims(quick(tmp_path), rows, [])
     assert tested["verdict"] == verdict
     assert tested["done"] == len(intervals)
     assert bool(tested["reason"]) == (verdict == "open")
     assert (unplanned["verdict"], unplanned["reason"]) == ("open", "nothing to run")
+
+
+@pytest.mark.parametrize(
+    ("best", "weaker", "verdict"),
+    [
+        ((-0.05, -0.01, 0.03), (0.1, 0.2, 0.3), "stands"),
+        ((-0.05, -0.03, -0.01), (0.1, 0.2, 0.3), "refuted"),
+        # Losing to a rival that is not the best one at this headline does not refute.
+        ((-0.09, -0.04, 0.01), (-0.04, -0.03, -0.02), "stands"),
+        ((0.1, 0.2, 0.3), None, "open"),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_claim_of_not_being_worse_is_judged_against_the_best_rival(
+    tmp_path, best, weaker, verdict, swapped
+):
+    study = quick(tmp_path)
+    study.plan["claims"] = [{
+        "claim": "not worse", "source": "here", "method": "plain", "cells": [CELL], "seeds": [1],
+        "against": ["input-gradient", "pgd"], "not_worse": True,
+    }]  # fmt: skip
+    cell = dict(zip(("data", "network", "activation"), CELL.split("/"), strict=True))
+    rows = []
+    for norm in ("l2/0.5", "linf/0.1"):
+        # The rivals change places from one norm to the other.
+        rivals = ("input-gradient", "pgd") if norm == "l2/0.5" else ("pgd", "input-gradient")
+        for rival, interval in zip(rivals, (best, weaker), strict=True):
+            if interval is None:
+                continue
+            low, middle, high = interval
+            row = {**cell, "against_activation": "softplus", "seed": 1,
+                   "outcome": f"autoattack/{norm}", "method": "plain", "against": rival,
+                   "low": low, "difference": middle, "high": high}
+            if swapped:
+                row |= {"method": rival, "against": "plain", "low": -high,
+                        "difference": -middle, "high": -low}
+            rows.append(row)
+    (found,) = tables.claims(study, rows, [])
+    assert (found["verdict"], found["comparisons"]) == (verdict, 4)
 
 
 @pytest.mark.parametrize(

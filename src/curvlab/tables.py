@@ -166,28 +166,32 @@ def stages(study: "Study", jobs: dict[Job, Row]) -> list[Row]:
 
 
 def comparisons(jobs: dict[Job, Row]) -> list[Row]:
-    """Differences in accuracy between two methods of one cell and seed, paired over test images:
-    the same resampled images for both (percentile bootstrap, 95 %)."""
+    """Differences in accuracy of one network's methods at one seed, and of a method's activations,
+    paired over test images: the same resampled images for both (percentile bootstrap, 95 %)."""
     groups: dict[tuple[str, str, str], list[Job]] = {}
     for job, _, _ in evaluated(jobs, "evaluate", "whole", "autoattack"):
-        groups.setdefault((job.cell, job.number, job.kind), []).append(job)
+        groups.setdefault((job.cell.rpartition("/")[0], job.number, job.kind), []).append(job)
     rows = []
-    for (cell, seed, _), members in sorted(groups.items()):
-        name, network, activation = cell.split("/")
+    for (network, seed, _), members in sorted(groups.items()):
+        data, _, network = network.partition("/")
         for attack in jobs[members[0]]["outcomes"]:
             held = {}
             for job in members:
                 images = jobs[job]["accuracy"][-1]["images"]  # the clean row alone has all
                 digits = jobs[job]["outcomes"][attack]
-                held[job.method] = unpacked(digits, images).astype(np.float64)
+                activation = job.cell.rpartition("/")[2]
+                held[activation, job.method] = unpacked(digits, images).astype(np.float64)
             count = len(next(iter(held.values())))
             draw = np.random.default_rng(0).multinomial(count, [1 / count] * count, RESAMPLES)
             for first, second in combinations(sorted(held), 2):
+                if first[0] != second[0] and first[1] != second[1]:
+                    continue
                 difference = held[first] - held[second]
                 low, high = np.quantile(draw @ difference / count, [0.025, 0.975])
                 rows.append({
-                    "data": name, "network": network, "activation": activation, "seed": int(seed),
-                    "outcome": attack, "method": first, "against": second, "images": count,
+                    "data": data, "network": network, "activation": first[0], "seed": int(seed),
+                    "outcome": attack, "method": first[1], "against": second[1],
+                    "against_activation": second[0], "images": count,
                     "difference": round(float(difference.mean()), 6),
                     "low": round(float(low), 6), "high": round(float(high), 6),
                 } | origin(jobs[members[0]]))
@@ -197,14 +201,18 @@ def comparisons(jobs: dict[Job, Row]) -> list[Row]:
 def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
     """Each claim of the plan with its verdict: reproduced where every comparison favors it with an
     interval above zero, refuted where every one goes against it, mixed where all are there and
-    neither holds, open where one is missing. A claim compares accuracies under AutoAttack (cell,
-    rival, norm, seed), or by its `measure` what a step costs or the gaps of two risks."""
-    intervals = {}
+    neither holds, open where one is missing. A claim of being `not_worse` than the best rival is
+    refuted where one interval against that rival lies below zero, and stands otherwise. A claim
+    compares accuracies under AutoAttack (cell, rival, norm, seed; a method is its own rival with
+    the other activation), or by its `measure` what a step costs or the gaps of two risks."""
+    intervals, difference = {}, {}
     for row in compared:
-        cell = "/".join((row["data"], row["network"], row["activation"]))
-        key = (cell, row["seed"], row["outcome"])
-        intervals[(*key, row["method"], row["against"])] = (row["low"], row["high"])
-        intervals[(*key, row["against"], row["method"])] = (-row["high"], -row["low"])
+        for sign, whose in ((1, ""), (-1, "against_")):
+            cell = "/".join((row["data"], row["network"], row[f"{whose}activation"]))
+            pair = (row["method"], row["against"])[::sign]
+            key = (cell, row["seed"], row["outcome"], *pair)
+            intervals[key] = (row["low"], row["high"]) if sign == 1 else (-row["high"], -row["low"])
+            difference[key] = sign * row["difference"]
     for mine, other in permutations(spent, 2):
         cell, elsewhere = (
             "/".join((row["data"], row["network"], row["activation"])) for row in (mine, other)
@@ -222,7 +230,12 @@ def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
         against = sum(high < 0 for _, high in found)
         complete = bool(wanted) and len(found) == len(wanted)
         verdict = "open"
-        if complete:
+        if complete and entry.get("not_worse"):
+            falling = sorted(wanted, key=lambda key: -difference[key])
+            against_best = {key[:3]: intervals[key] for key in falling}  # the last one stays
+            beaten = any(high < 0 for _, high in against_best.values())
+            verdict = "refuted" if beaten else "stands"
+        elif complete:
             verdict = {favorable: "reproduced", against: "refuted"}.get(len(wanted), "mixed")
         missing = f"{len(wanted) - len(found)} of {len(wanted)} comparisons are missing"
         rows.append({
@@ -244,7 +257,7 @@ def comparisons_of(study: "Study", entry: Row) -> Iterator[tuple[str, int, str, 
             yield cell, 0, "cost", entry["method"], rival
             continue
         for norm, epsilon in study.plan["data"][cell.split("/")[0]]["headline"].items():
-            for seed in CLAIM_SEEDS:
+            for seed in entry.get("seeds", CLAIM_SEEDS):
                 outcome = f"autoattack/{norm}/{epsilon:g}"
                 yield cell, seed, outcome, entry["method"], rival
 
