@@ -65,6 +65,9 @@ def test_a_stage_leaves_complete_tables_and_networks(done):
     assert read["masking"].gap.between(-1, 1).all()
     assert read["certified"].value.between(0, 1).all()
     assert read["cost"].relative.between(0.1, 100).all()
+    memory = read["cost"].set_index("method").eval("peak_bytes / plain_peak_bytes")
+    assert memory["plain"] == pytest.approx(1, abs=0.01)
+    assert 1.2 < memory["input-gradient"] < 4
     for name, table in read.items():
         # A verdict is no measurement: it follows from the rows of `comparisons`.
         assert name == "claims" or {"commit", "machine", "torch"} <= set(table.columns)
@@ -304,6 +307,22 @@ def test_autoattack_s_outcomes_become_rows(copy, monkeypatch):
     for row, digits in zip(found["accuracy"], found["outcomes"].values(), strict=True):
         assert row["value"] == measures.unpacked(digits, 6).mean()
         assert row["images"] == 6
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU hands memory out in larger blocks")
+@pytest.mark.parametrize(("kept", "megabytes"), [(False, 4), (True, 8)])
+def test_peak_memory_counts_what_is_there_at_once(kept, megabytes):
+    before = torch.ones(1000, 1000)
+
+    def step():
+        first = 2 * before
+        if not kept:
+            del first
+        second = before + 1
+        del second
+
+    assert engine.peak_bytes(step) == pytest.approx(megabytes * 1_000_000, abs=64)
+    assert engine.peak_bytes(lambda: None) == 0
 
 
 def test_outcomes_survive_packing():

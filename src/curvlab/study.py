@@ -21,9 +21,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib import import_module
 from importlib.metadata import version
+from itertools import accumulate
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from curvlab import data, zoo
 from curvlab.attacks import Norm, autoattack
@@ -430,43 +432,59 @@ def headline(study: Study, job: Job) -> Iterator[tuple[Norm, float]]:
 
 
 def cost(study: Study, job: Job) -> dict[str, Any]:
-    """Seconds a training step, alternated with plain steps so that both meet the same machine."""
+    """Seconds a training step, alternated with plain steps so that both meet the same machine, and
+    the memory of one step of each."""
     plan = study.plan["cost"]
     x, y = examples(job.cell.split("/")[0], "train")
     size = study.plan["train"]["batch_size"]
     value = f"{study.found(Job('select', job.cell, job.method))['value']:g}"
-    contenders = {"seconds": study.penalty(job.method, value),
-                  "plain_seconds": study.penalty("plain", study.values("plain")[0])}
+    contenders = {"": study.penalty(job.method, value),
+                  "plain_": study.penalty("plain", study.values("plain")[0])}
     model = study.network(job.cell, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     draw = torch.Generator(x.device).manual_seed(0)
+
+    def step(penalty: Callable[..., Any], strength: float, batch: slice) -> None:
+        terms = penalty(model, x[batch], y[batch], generator=draw)
+        optimizer.zero_grad()
+        objective = (terms.loss + strength * terms.penalty).mean()
+        torch.autograd.backward(objective, inputs=list(model.parameters()))
+        optimizer.step()
+        if x.is_cuda:
+            torch.cuda.synchronize()
+
     taken: dict[str, list[float]] = {name: [] for name in contenders}
-    peak: dict[str, int] = {}
     for turn in range(plan["warm_up"] + plan["steps"]):
         batch = slice(turn * size, (turn + 1) * size)
-        for name, (penalty, strength) in contenders.items():
-            if x.is_cuda:
-                torch.cuda.reset_peak_memory_stats()
-                torch.cuda.synchronize()
+        for name, contender in contenders.items():
             started = time.perf_counter()
-            terms = penalty(model, x[batch], y[batch], generator=draw)
-            optimizer.zero_grad()
-            objective = (terms.loss + strength * terms.penalty).mean()
-            torch.autograd.backward(objective, inputs=list(model.parameters()))
-            optimizer.step()
-            if x.is_cuda:
-                torch.cuda.synchronize()
-                peak[name] = max(peak.get(name, 0), torch.cuda.max_memory_allocated())
+            step(*contender, batch)
             if turn >= plan["warm_up"]:
                 taken[name].append(time.perf_counter() - started)
     ratios = [a / b for a, b in zip(*taken.values(), strict=True)]
     return {
         "value": float(value), "batch_size": size, "steps": plan["steps"],
-        **{name: float(np.median(seconds)) for name, seconds in taken.items()},
+        **{f"{name}seconds": float(np.median(seconds)) for name, seconds in taken.items()},
         "relative": float(np.median(ratios)),
         "low": float(np.quantile(ratios, 0.25)), "high": float(np.quantile(ratios, 0.75)),
-        "peak_bytes": peak.get("seconds"), "plain_peak_bytes": peak.get("plain_seconds"),
+        **{f"{name}peak_bytes": peak_bytes(partial(step, *contender, slice(size)))
+           for name, contender in contenders.items()},
     }
+
+
+def peak_bytes(step: Callable[[], None]) -> int:
+    """What a step's tensors take at once beyond what was there before it."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
+        step()
+    record: Any = run.profiler
+    events = [event for event in record.kineto_results.events() if event.name() == "[memory]"]
+    changes: list[int] = [e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]
+    return max(accumulate(changes, initial=0))
 
 
 PRICES = {"whole": 80, "autoattack": 3_000, "distance": 400, "masking": 1_000, "certify": 10}

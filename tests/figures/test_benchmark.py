@@ -19,24 +19,29 @@ TRIALS = pandas.DataFrame({
 METHODS = ("untrained", "plain", "noise", "cure")
 
 
-def test_a_line_goes_through_the_strengths_in_order_and_rings_the_choice():
+def test_a_panel_has_the_line_through_its_strengths_and_the_ringed_choice():
     with style.context():
-        first, second = strength_curves(TRIALS, METHODS).axes
-    _, _, line, ring = first.lines
-    np.testing.assert_allclose(np.asarray(line.get_xdata(), float), [60, 70])
-    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), [95, 90])
-    np.testing.assert_allclose(np.asarray(ring.get_xdata(), float), [60])
-    np.testing.assert_allclose(np.asarray(second.lines[0].get_xdata(), float), [10])
-    assert [line.get_label() for line in first.lines[::2]] == ["plain", "cure"]
+        figure = strength_curves(TRIALS, METHODS)
+    shown = [panel for panel in figure.axes if panel.axison]
+    assert [panel.get_title(loc="left") for panel in shown] == ["plain", "cure"]
+    everything, line, strongest, ring = shown[1].lines
+    # Weaker first: 0.6 and 0.4 robust leave 50 % wrong, 0.7 and 0.5 leave 40 %.
+    np.testing.assert_allclose(np.asarray(line.get_xdata(), float), [50, 40])
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), [5, 10])
+    np.testing.assert_allclose(np.asarray(strongest.get_xdata(), float), [40])
+    np.testing.assert_allclose(np.asarray(ring.get_xdata(), float), [50])
+    np.testing.assert_allclose(np.asarray(everything.get_xdata(), float), [40, 50, 85])
     plt.close("all")
 
 
-def test_a_method_looks_the_same_whatever_else_is_drawn():
+def test_panels_share_axes_that_hold_every_trial():
     with style.context():
-        alone = strength_curves(TRIALS[TRIALS.method == "cure"], METHODS).axes[0].lines[0]
-        among = strength_curves(TRIALS, METHODS).axes[0].lines[2]
-    assert alone.get_color() == among.get_color()
-    assert alone.get_marker() == among.get_marker()
+        figure = strength_curves(TRIALS, METHODS)
+    for panel in figure.axes:
+        low, high = panel.get_xlim()
+        assert low < 40 < 85 < high
+        low, high = panel.get_ylim()
+        assert low < 3 < 10 < high
     plt.close("all")
 
 

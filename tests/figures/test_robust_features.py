@@ -1,6 +1,5 @@
 """The drawings of the chapter on robust features show what they were given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -34,13 +33,6 @@ def test_gallery_shows_each_direction_below_its_image():
     assert (low, high) == (-high, pytest.approx(x[0].max().item()))
     with pytest.raises(ValueError, match=r"requires directions of shape .* for 'a'"):
         figures.gallery(x, {"a": x[:2]})
-
-
-def test_a_direction_is_one_gray_image():
-    axis = plt.figure().add_subplot()
-    figures.draw_direction(axis, torch.zeros(1, 28, 28), "zero")
-    with pytest.raises(ValueError, match=r"requires one gray image. Found \(3, 28, 28\)."):
-        figures.draw_direction(axis, torch.zeros(3, 28, 28), "color")
 
 
 def test_portrait_shows_the_gradient_and_an_attack_within_reach(models):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
+from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from curvlab.figures import style
@@ -11,40 +12,53 @@ from curvlab.figures import style
 if TYPE_CHECKING:
     import pandas
 
+COLUMNS = 4
+PERCENTS = (1, 2, 3, 5, 10, 20, 30, 50, 80)
 NEEDED = ("method", "value_varied", "clean", "robust_l2", "robust_linf", "selected")
 
 
 def strength_curves(trials: "pandas.DataFrame", methods: Sequence[str]) -> Figure:
-    """Clean against robust accuracy on validation images, a line through the strengths of each
-    method in order; the chosen strength is ringed. A method's place in `methods` gives its color
-    and mark, the same in every figure; one that has no trials, or never trained, is not drawn."""
+    """Errors on clean and on attacked validation images, a panel a method: a line through its
+    strengths in order, the strongest drawn large, the chosen one ringed, all other trials in gray.
+    What is attacked counts as the rule of choice counts it: the mean of both threats."""
     missing = [name for name in NEEDED if name not in trials.columns]
     if missing or trials.empty:
         raise ValueError(
             f"requires trials with columns {', '.join(NEEDED)}. "
             f"Found {len(trials)} without {', '.join(missing) or 'rows'}."
         )
-    figure, panels = plt.subplots(1, 2, figsize=(style.WIDTH, 4.0), sharey=True)
     if unknown := set(trials.method) - set(methods):
         raise ValueError(f"requires methods among {list(methods)}. Found {sorted(unknown)}.")
-    for panel, norm in zip(panels, ("l2", "linf"), strict=True):
-        for i, method in enumerate(methods):
-            own = trials[trials.method == method].sort_values("value_varied")
-            if own.empty or method == "untrained":
-                continue
-            chosen = own[own.selected]
-            color = style.PALETTE[(i + 2 * (i // 5)) % 5]
-            panel.plot(
-                100 * own[f"robust_{norm}"], 100 * own.clean, style.MARKERS[i % 5], color=color,
-                linestyle=style.LINE_STYLES[i // 5], linewidth=1, label=method,
-            )
-            panel.plot(
-                100 * chosen[f"robust_{norm}"], 100 * chosen.clean, "o", color=color,
-                markersize=12, fillstyle="none", linestyle="",
-            )
-        panel.set_xlabel(f"% robust in {norm}")
-    panels[0].set_ylabel("% clean")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8
+    trials = trials[trials.method != "untrained"].assign(
+        fooled=100 - 50 * (trials.robust_l2 + trials.robust_linf), wrong=100 - 100 * trials.clean
     )
+    shown = [name for name in methods if name in set(trials.method)]
+    rows = -(-len(shown) // COLUMNS)
+    figure, panels = plt.subplots(
+        rows, COLUMNS, figsize=(style.WIDTH, 0.7 + 1.4 * rows), sharex=True, sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    for panel, method in zip(panels.flat, shown, strict=False):
+        own = trials[trials.method == method].sort_values("value_varied")
+        panel.plot(trials.fooled, trials.wrong, ".", color=style.GRAY, alpha=0.35, markersize=3)
+        panel.plot(own.fooled, own.wrong, "-o", color=style.BLUE, linewidth=1, markersize=3)
+        panel.plot(own.fooled[-1:], own.wrong[-1:], "o", color=style.BLUE, markersize=6)
+        chosen = own[own.selected]
+        panel.plot(
+            chosen.fooled, chosen.wrong, "o", color=style.ORANGE, markersize=11, fillstyle="none",
+            clip_on=False,
+        )  # fmt: skip
+        panel.set_title(method, fontsize=9)
+    for panel in panels.flat[len(shown):]:
+        panel.set_axis_off()
+    for letter, values in (("x", trials.fooled), ("y", trials.wrong)):  # all panels share both axes
+        low, high = values.min() / 1.15, values.max() * 1.15
+        panels[0, 0].set(**{f"{letter}scale": "log", f"{letter}lim": (low, high)})
+        axis = getattr(panels[0, 0], f"{letter}axis")
+        axis.set_major_locator(ticker.FixedLocator(PERCENTS))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(ticker.NullLocator())
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.04)
+    figure.supxlabel("% wrong under attack, mean of both threats", fontsize=9.5)
+    figure.supylabel("% wrong on clean images", fontsize=9.5)
     return figure

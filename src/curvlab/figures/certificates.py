@@ -34,8 +34,8 @@ def bracket_lab(
     figure, (image, bars) = plt.subplots(
         1, 2, figsize=(style.WIDTH, 2.8), width_ratios=(0.5, 1.5), layout="constrained"
     )
-    image.imshow(x[0].squeeze().cpu().numpy(), cmap="gray_r")
-    image.set(title=f"a {int(y)}, seen as {int(model(x).argmax())}", xticks=[], yticks=[])
+    style.show_image(image, x)
+    image.set_title(f"a {int(y)}, seen as {int(model(x).argmax())}")
     names, sizes = list(rows), [float(radius) for radius in rows.values()]
     reach = 1.3 * max(size for size in sizes if size < float("inf")) or 1.0
     colors = [style.BLUE] * 4 + [style.ORANGE, style.GRAY]

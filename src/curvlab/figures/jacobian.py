@@ -37,8 +37,8 @@ def probes_lab(model: nn.Module, x: Tensor, device: torch.device) -> Figure:
     figure, (image, spread, search) = plt.subplots(
         1, 3, figsize=(style.WIDTH, 2.7), width_ratios=(0.7, 1.4, 1.2)
     )
-    image.imshow(x[0].squeeze().cpu().numpy(), cmap="gray_r")
-    image.set(title=f"seen as {int(model(x).argmax())}", xticks=[], yticks=[])
+    style.show_image(image, x)
+    image.set_title(f"seen as {int(model(x).argmax())}")
     looks = zip(LAWS, style.PALETTE, style.LINE_STYLES, strict=False)
     for law, color, line in looks:
         found = (estimates(gram, law, 1000) / total).clamp(max=3.99)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -15,23 +14,6 @@ from curvlab.losses import margin_cross_entropy
 from curvlab.spectrum import top_eigenpair
 
 Interval = tuple[float, float, float]
-
-
-def draw_direction(axis: Axes, direction: Tensor, title: str) -> None:
-    """A signed image, scaled so that its largest entry has full color."""
-    image = direction.detach().cpu().squeeze()
-    if image.dim() != 2:
-        raise ValueError(f"requires one gray image. Found {tuple(direction.shape)}.")
-    extent = float(image.abs().max()) or 1.0
-    axis.imshow(image.numpy(), cmap=style.DIVERGING, vmin=-extent, vmax=extent)
-    axis.set_title(title, fontsize=9)
-    axis.set(xticks=[], yticks=[])
-
-
-def draw_image(axis: Axes, image: Tensor, title: str) -> None:
-    axis.imshow(image.detach().cpu().squeeze().numpy(), cmap="gray", vmin=0, vmax=1)
-    axis.set_title(title, fontsize=9)
-    axis.set(xticks=[], yticks=[])
 
 
 def gallery(images: Tensor, directions: Mapping[str, Tensor]) -> Figure:
@@ -46,9 +28,9 @@ def gallery(images: Tensor, directions: Mapping[str, Tensor]) -> Figure:
     size = style.WIDTH, 0.8 * style.WIDTH * rows / count
     figure, axes = plt.subplots(rows, count, figsize=size, squeeze=False)
     for i in range(count):
-        draw_image(axes[0, i], images[i], "")
+        style.show_image(axes[0, i], images[i])
         for row, found in zip(axes[1:], directions.values(), strict=True):
-            draw_direction(row[i], found[i], "")
+            style.show_image(row[i], found[i], signed=True)
     for axis, name in zip(axes[:, 0], ["image", *directions], strict=True):
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
@@ -68,11 +50,15 @@ def portrait(
     found = pgd(model, x, y, epsilon, "l2", steps=15, keep="loss", random_start=False)
     probability, answer = model(found.x).detach().softmax(1).max(1)
     figure, axes = plt.subplots(1, 4, figsize=(style.WIDTH, 2.3))
-    draw_image(axes[0], x, f"image of class {int(y)}")
-    draw_direction(axes[1], gradient, f"gradient,\nlength {float(gradient.norm()):.2g}")
-    draw_direction(axes[2], sign * top.vector, f"eigenvector,\nvalue {top.value.item():.2g}")
-    words = f"attacked: {int(answer)}\nwith {100 * float(probability):.0f}%"
-    draw_image(axes[3], found.x, words)
+    panels = [
+        (x, False, f"image of class {int(y)}"),
+        (gradient, True, f"gradient,\nlength {float(gradient.norm()):.2g}"),
+        (sign * top.vector, True, f"eigenvector,\nvalue {top.value.item():.2g}"),
+        (found.x, False, f"attacked: {int(answer)}\nwith {100 * float(probability):.0f}%"),
+    ]
+    for axis, (image, signed, title) in zip(axes, panels, strict=True):
+        style.show_image(axis, image, signed=signed)
+        axis.set_title(title, fontsize=9)
     return figure
 
 

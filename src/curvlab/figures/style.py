@@ -12,8 +12,10 @@ from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 PAPER = "#fdfcf9"
 INK = "#22262b"
@@ -73,6 +75,18 @@ def context() -> Iterator[None]:
     """The style for one figure only."""
     with mpl.rc_context(RC):
         yield
+
+
+def show_image(axis: Axes, pixels: Tensor, *, signed: bool = False) -> None:
+    """A gray image on [0, 1] without axes; a signed one's largest entry has full color."""
+    image = pixels.detach().cpu().squeeze()
+    if image.dim() != 2:
+        raise ValueError(f"requires one gray image. Found {tuple(pixels.shape)}.")
+    extent = float(image.abs().max()) or 1.0
+    low, colors = (-extent, DIVERGING) if signed else (0, "gray")
+    axis.imshow(image.numpy(), cmap=colors, vmin=low, vmax=extent if signed else 1)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
 
 
 def fig_to_png(figure: Figure, *, dpi: int = 130, colors: int | None = 128) -> bytes:

@@ -100,15 +100,11 @@ def still(state: State, values: Mapping[str, Any]) -> Plot:
     with style.context():
         drawn, axes = plt.subplots(2, 3, figsize=(style.WIDTH, 4.4), width_ratios=(1, 1, 3))
         for row, network, walked, curve in zip(axes, state["networks"], walks, curves, strict=True):
-            v = walked.direction.view(28, 28).numpy()
-            extent = np.abs(v).max()
-            row[0].imshow(v, cmap=style.DIVERGING, vmin=-extent, vmax=extent)
+            style.show_image(row[0], walked.direction.view(28, 28), signed=True)
             now = (walked.x + values["distance"] * walked.direction).view(28, 28)
-            row[1].imshow(now.clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
+            style.show_image(row[1], now)
             row[0].set_title("direction")
             row[1].set_title("digit now")
-            for axis in row[:2]:
-                axis.set(xticks=[], yticks=[])
             row[2].plot(distances, curve, "-", color=style.BLUE, label="true loss")
             model = [walked.quadratic(t) for t in distances]
             row[2].plot(distances, model, "--", color=style.ORANGE, label="quadratic model")
