@@ -479,19 +479,30 @@ def test_a_claim_on_cost_compares_quartiles(tmp_path, low, verdict):
     assert found["verdict"] == "open"
 
 
-def test_a_claim_on_gaps_counts_what_the_experiment_found(tmp_path):
-    table = curvlab.results("generalization")
-    runs = table[table.method == "jacobian-frobenius"]
-    count = len(runs.groupby(["training_images", "value_varied", "seed"]))
+@pytest.mark.parametrize("measure", ["gap", "norms"])
+def test_a_claim_on_an_experiment_counts_what_it_found(tmp_path, measure):
+    intervals = {"gap": tables.gaps, "norms": tables.norms}[measure]()
+    count = len(intervals)
+    assert count > 20
     study = quick(tmp_path)
-    entry = {"claim": "smaller", "source": "here", "measure": "gap", "comparisons": count}
+    entry = {"claim": "smaller", "source": "here", "measure": measure, "comparisons": count}
     study.plan["claims"] = [entry, {**entry, "comparisons": count + 1}]
     whole, short = tables.claims(study, [], [])
     assert whole["done"] == count
-    assert 0 < whole["favorable"] + whole["unfavorable"] <= count
+    assert whole["favorable"] == sum(low > 0 for low, _ in intervals)
+    assert whole["unfavorable"] == sum(high < 0 for _, high in intervals)
     assert (whole["verdict"] == "reproduced") == (whole["favorable"] == count)
     assert (whole["verdict"] == "refuted") == (whole["unfavorable"] == count)
     assert short["verdict"] == "open"
+
+
+def test_the_comparisons_of_the_experiments_are_those_planned():
+    norms = curvlab.results("norms")
+    rivals = norms[~norms.estimator.str.startswith("Lanczos")]
+    assert len(rivals) == norms.method.groupby(norms.data).nunique().sum() * 2 * 3 * 2
+    assert set(rivals.estimator) == {"power iteration", "Hutchinson"}
+    gaps = curvlab.results("generalization").query("method == 'jacobian-frobenius'")
+    assert len(tables.gaps()) == len(gaps.groupby(["training_images", "value_varied", "seed"]))
 
 
 @pytest.mark.parametrize("text", ["", "train", "bake:a/b/c/d/1", "train:a/b/c/d", "select:a/b/c"])

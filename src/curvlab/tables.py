@@ -204,7 +204,8 @@ def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
     neither holds, open where one is missing. A claim of being `not_worse` than the best rival is
     refuted where one interval against that rival lies below zero, and stands otherwise. A claim
     compares accuracies under AutoAttack (cell, rival, norm, seed; a method is its own rival with
-    the other activation), or by its `measure` what a step costs or the gaps of two risks."""
+    the other activation), or by its `measure` what a step costs, the gaps of two risks or the
+    errors of norms."""
     intervals, difference = {}, {}
     for row in compared:
         for sign, whose in ((1, ""), (-1, "against_")):
@@ -220,8 +221,9 @@ def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
         if cell == elsewhere:
             saved = (other["low"] - mine["high"], other["high"] - mine["low"])
             intervals[(cell, 0, "cost", mine["method"], other["method"])] = saved
-    for number, interval in enumerate(gaps()):
-        intervals[("", number, "gap", "", "")] = interval
+    for measure, found in (("gap", gaps()), ("norms", norms())):
+        for number, interval in enumerate(found):
+            intervals[("", number, measure, "", "")] = interval
     rows = []
     for entry in study.plan["claims"]:
         wanted = list(comparisons_of(study, entry))
@@ -249,9 +251,9 @@ def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
 
 def comparisons_of(study: "Study", entry: Row) -> Iterator[tuple[str, int, str, str, str]]:
     """The comparisons that a claim of the plan stands on: cell, seed, outcome, method, rival."""
-    if entry.get("measure") == "gap":
-        yield from (("", number, "gap", "", "") for number in range(entry["comparisons"]))
-        return
+    if "comparisons" in entry:
+        for number in range(entry["comparisons"]):
+            yield "", number, entry["measure"], "", ""
     for cell, rival in product(entry.get("cells", ()), entry.get("against", ())):
         if entry.get("measure") == "cost":
             yield cell, 0, "cost", entry["method"], rival
@@ -274,6 +276,16 @@ def gaps() -> list[tuple[float, float]]:
     error = 1.96 * table[table.split == "test"].set_index(keys).standard_error
     middle = apart["test"] - apart["train"]
     return list(zip((middle - error).tolist(), (middle + error).tolist(), strict=True))
+
+
+def norms() -> list[tuple[float, float]]:
+    """On how many more than half of the images Lanczos is nearer than each rival of
+    `experiments/norms.py`: 95 % intervals."""
+    if "norms" not in available():
+        return []
+    table = results("norms")
+    rivals = table[~table.estimator.str.startswith("Lanczos")]
+    return list(zip((rivals.low - 0.5).tolist(), (rivals.high - 0.5).tolist(), strict=True))
 
 
 def store(study: "Study", job: Job, jobs: dict[Job, Row]) -> None:
