@@ -475,6 +475,14 @@ def seconds(method: Method) -> str:
     return f"{relative.median():.2f} (study)" if len(relative) else "not measured"
 
 
+def memory(method: Method) -> str:
+    """What the tensors of a training step take at once in the study, in plain steps."""
+    study = results("cost").dropna(subset=["peak_bytes"])
+    found = study[study.method == method.study]
+    ratio = found.peak_bytes / found.plain_peak_bytes
+    return f"{ratio.median():.1f} (study)" if len(ratio) else "not measured"
+
+
 def work(method: Method) -> str:
     """The arithmetic of a method's step, or that it is no classifier's training step."""
     return "-" if method.name == "SpectralTarget" else f"{arithmetic(method.call):.2f}"
@@ -565,7 +573,8 @@ the method sees does not grow. So no function of that value bounds the rise.
 
 *Arithmetic* counts the operations of one training step (forward, penalty, backward) on the
 benchmark's network, in plain steps; it is the same on every machine. *Time* is measured, in plain
-steps too, with the source in brackets; where it says *not measured*, nobody here has timed it.
+steps too, with the source in brackets; *memory* is the most that the tensors of one step take at
+once, in what a plain step takes. Where it says *not measured*, nobody here has.
 """
 
 FAMILIES = r"""## The classifiers that fool them
@@ -630,7 +639,8 @@ def entry(method: Method, module: str, printed: Callable[[Path], dict[str, Any]]
     tested = "counter-examples run in `tests/book/test_methods.py`" if shown else ""
     lines.append(f"**Checked.** {'; '.join(part for part in (told, tested) if part)}.")
     lines.append(
-        f"**Cost of a step.** Arithmetic: {work(method)} plain steps. Time: {seconds(method)}."
+        f"**Cost of a step.** Arithmetic: {work(method)} plain steps. Time: {seconds(method)}. "
+        f"Memory: {memory(method)}."
     )
     linked = [
         f"{{prf:ref}}`{label}` ({how})"
@@ -649,9 +659,9 @@ def home(name: str) -> str:
 
 def page(printed: Callable[[Path], dict[str, Any]]) -> str:
     """`book/reference/methods`."""
-    head = "| method | its value bounds | arithmetic | time |\n|---|---|---:|---|"
+    head = "| method | its value bounds | arithmetic | time | memory |\n|---|---|---:|---|---|"
     rows = [
-        f"| [`{m.name}`](#{m.name.lower()}) | {m.bounds} | {work(m)} | {seconds(m)} |"
+        f"| [`{m.name}`](#{m.name.lower()}) | {m.bounds} | {work(m)} | {seconds(m)} | {memory(m)} |"
         for m in METHODS
     ]
     parts = "\n".join(

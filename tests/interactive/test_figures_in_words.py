@@ -268,12 +268,14 @@ def test_the_certified_axis_is_there_and_empty_without_its_table(tmp_path):
     assert not axis.lines
 
 
-def test_the_cost_axis_is_the_same_for_every_seed(tmp_path):
-    head = "data,network,activation,method,value_varied"
-    (tmp_path / "cost.csv").write_text(f"{head},relative\nmnist,cnn,softplus,pgd,2,9.5\n")
+@pytest.mark.parametrize(("bytes_", "memory"), [("30,20", 1.5), (",", None)])
+def test_the_axes_of_cost_are_the_same_for_every_seed(tmp_path, bytes_, memory):
+    head = "data,network,activation,method,value_varied,relative,peak_bytes,plain_peak_bytes"
+    (tmp_path / "cost.csv").write_text(f"{head}\nmnist,cnn,softplus,pgd,2,9.5,{bytes_}\n")
     held = written(tmp_path, *SMALL)
-    assert held["axes"][-1]["name"] == "relative"
+    assert [axis["name"] for axis in held["axes"][-2:]] == ["relative", "memory"]
     assert [row["values"].get("relative") for row in held["rows"]] == [9.5, None]
+    assert [row["values"].get("memory") for row in held["rows"]] == [memory, None]
 
 
 def test_clear_errors():

@@ -67,12 +67,15 @@ def studied(folder: Path = FOLDER) -> State:
         if group is _certified and not measured:
             axes.append(_certificate("combined", 0.25))
     if "cost" in available(folder):
-        axes.append(Axis("relative", "time of a training step, in plain steps", "low", False))
-        cost = results("cost", folder)
-        plain_steps = {_key(row)[:-1]: row.relative for row in cost.assign(seed=0).itertuples()}
-        for key, held in found.items():
-            if key[:-1] in plain_steps:
-                held["relative"] = plain_steps[key[:-1]]
+        cost = results("cost", folder).assign(seed=0)
+        cost["memory"] = cost.peak_bytes / cost.plain_peak_bytes
+        for name, what in (("relative", "time"), ("memory", "memory")):
+            axes.append(Axis(name, f"{what} of a training step, in plain steps", "low", False))
+            known = cost.dropna(subset=[name])
+            steps = {_key(row)[:-1]: getattr(row, name) for row in known.itertuples()}
+            for key, held in found.items():
+                if key[:-1] in steps:
+                    held[name] = steps[key[:-1]]
     networks = [
         Network(
             f"{data}, {network}, {activation}", method, f"{method} {value:g} (seed {seed})", held
