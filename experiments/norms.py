@@ -34,8 +34,9 @@ from curvlab import data, zoo
 from curvlab.calculus import hessian_operator, jacobian_operator
 from curvlab.files import write_atomic
 from curvlab.losses import margin_cross_entropy
+from curvlab.measures import longest_image
 from curvlab.results import FOLDER
-from curvlab.spectrum import Krylov, Operator, lanczos, power_iteration, top_eigenpair
+from curvlab.spectrum import Operator, lanczos, power_iteration, ritz, top_eigenpair
 from curvlab.study import Study
 from curvlab.training import mixed
 
@@ -66,22 +67,11 @@ def answers(norm: Norm, products: int, draw: torch.Generator) -> dict[str, Tenso
         norm.side(signs(norm.start, draw)).square().flatten(1).sum(1) for _ in range(products)
     ]
     return {
-        "Lanczos": top_eigenpair(norm.product, norm.start, products).value.abs() ** norm.root,
+        "Lanczos": ritz(krylov).values.abs().amax(1) ** norm.root,
         "power iteration": torch.hypot(power.value, power.residual) ** norm.root,
         "Lanczos, longest image": longest_image(krylov) ** norm.root,
         "Hutchinson": torch.stack(squared).mean(0).sqrt(),
     }
-
-
-def longest_image(krylov: Krylov) -> Tensor:
-    """The largest |Av| over unit vectors v of the Krylov space: AQ = QT + re' has the length of T
-    with |r| written below its last column."""
-    diagonal, side, _, residual, size = krylov
-    below = torch.zeros_like(diagonal)
-    below[torch.arange(len(size)), size - 1] = residual.flatten(1).norm(dim=1)
-    t = torch.diag_embed(diagonal) + torch.diag_embed(side, 1) + torch.diag_embed(side, -1)
-    length: Tensor = torch.linalg.matrix_norm(torch.cat([t, below.unsqueeze(1)], dim=1), ord=2)
-    return length
 
 
 def signs(like: Tensor, draw: torch.Generator) -> Tensor:

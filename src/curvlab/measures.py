@@ -13,7 +13,7 @@ from curvlab.attacks import Norm, fools, masking_report, minimal_norm, pgd
 from curvlab.bounds import certify, network_constants
 from curvlab.calculus import hessian_operator, jacobian_operator
 from curvlab.losses import margin_cross_entropy
-from curvlab.spectrum import random_like, top_eigenpair
+from curvlab.spectrum import Krylov, random_like, top_eigenpair
 from curvlab.training import mixed
 
 BATCH = 250
@@ -89,6 +89,23 @@ def derivative_norms(
 
 def loss_at(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
     return margin_cross_entropy(model(x), y)
+
+
+def longest_image(krylov: Krylov) -> Tensor:
+    """The largest |Av| over unit vectors v of each Krylov space: AQ = QT + re' is as long as T with
+    |r| written below its last column. Never above the norm of A, never behind a Ritz value.
+
+    >>> from curvlab.spectrum import lanczos
+    >>> scale = torch.tensor([[3.0, -5.0, 1.0]])
+    >>> longest_image(lanczos(lambda v: scale * v, torch.ones(1, 3), steps=1))
+    tensor([3.4157])
+    """
+    diagonal, side, _, residual, size = krylov
+    below = torch.zeros_like(diagonal)
+    below[torch.arange(len(size)), size - 1] = residual.flatten(1).norm(dim=1)
+    t = torch.diag_embed(diagonal) + torch.diag_embed(side, 1) + torch.diag_embed(side, -1)
+    length: Tensor = torch.linalg.matrix_norm(torch.cat([t, below.unsqueeze(1)], dim=1), ord=2)
+    return length
 
 
 def packed(outcomes: Tensor) -> str:
