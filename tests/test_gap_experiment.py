@@ -67,7 +67,7 @@ def test_a_run_has_one_row_a_measurement():
 
 def test_a_finished_cell_is_believed_at_its_commit_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(generalization.data, "load", lambda *_: images(40))
-    monkeypatch.setattr("STEPS", 1)
+    monkeypatch.setattr(generalization, "STEPS", 1)
     first = generalization.finished(20, 1, {"commit": "a"}, tmp_path)
     monkeypatch.setattr(generalization, "run", lambda *_: [{"value": 0.0}])
     assert generalization.finished(20, 1, {"commit": "a"}, tmp_path) == first
