@@ -447,7 +447,8 @@ def test_a_claim_of_not_being_worse_is_judged_against_the_best_rival(
         for rival, interval in zip(rivals, (best, weaker), strict=True):
             if interval is None:
                 continue
-            low, middle, high = interval
+            # One headline lost is enough: at the other every rival is far behind.
+            low, middle, high = (end + (0.5 if norm == "linf/0.1" else 0.0) for end in interval)
             row = {**cell, "against_activation": "softplus", "seed": 1,
                    "outcome": f"autoattack/{norm}", "method": "plain", "against": rival,
                    "low": low, "difference": middle, "high": high}
