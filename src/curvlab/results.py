@@ -14,6 +14,15 @@ def available(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.csv"))
 
 
+def step_of(method: str) -> str:
+    """The method whose step this one takes: those at equal seconds only take more of them.
+
+    >>> step_of("cure-equal"), step_of("cure")
+    ('cure', 'cure')
+    """
+    return method.removesuffix("-equal")
+
+
 def results(name: str, folder: Path = FOLDER) -> "pandas.DataFrame":
     """One table of the study as a data frame: `curvlab.results("accuracy")`.
 

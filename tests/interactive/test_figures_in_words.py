@@ -227,7 +227,7 @@ SMALL = {
         ("untrained,0", "clean,,0,0.1"),
     ]),
     "curvature": ("seed,quantity,statistic,value", [("plain,0", "Hessian spectral,median,3")]),
-    "training": ("seed,steps,seconds", [("plain,0", "100,5"), ("pgd,2", "100,50")]),
+    "training": ("seed,epochs,steps,seconds", [("plain,0", "4,100,5"), ("pgd,2", "4,100,50")]),
     "certified": ("seed,certificate,epsilon,value", [
         ("pgd,2", "combined,0.25,0.4"), ("pgd,2", "combined,0.1,0.7"),
     ]),
@@ -273,9 +273,24 @@ def test_the_axes_of_cost_are_the_same_for_every_seed(tmp_path, bytes_, memory):
     head = "data,network,activation,method,value_varied,relative,peak_bytes,plain_peak_bytes"
     (tmp_path / "cost.csv").write_text(f"{head}\nmnist,cnn,softplus,pgd,2,9.5,{bytes_}\n")
     held = written(tmp_path, *SMALL)
-    assert [axis["name"] for axis in held["axes"][-2:]] == ["relative", "memory"]
+    assert [axis["name"] for axis in held["axes"][-3:]] == ["relative", "training", "memory"]
     assert [row["values"].get("relative") for row in held["rows"]] == [9.5, None]
+    assert [row["values"].get("training") for row in held["rows"]] == [38, None]
     assert [row["values"].get("memory") for row in held["rows"]] == [memory, None]
+
+
+def test_training_for_longer_takes_the_same_steps(tmp_path):
+    head = "data,network,activation,method,value_varied,relative,peak_bytes,plain_peak_bytes"
+    (tmp_path / "cost.csv").write_text(f"{head}\nmnist,cnn,softplus,pgd,2,9.5,30,20\n")
+    longer = {"accuracy": "1,clean,,0,0.98", "curvature": "1,Hessian spectral,median,2",
+              "training": "1,6,150,75"}  # fmt: skip
+    written(tmp_path, *SMALL)
+    for name, row in longer.items():
+        with (tmp_path / f"{name}.csv").open("a") as table:
+            table.write(f"\nmnist,cnn,softplus,pgd-equal,2,{row}\n")
+    held = {row["method"]: row["values"] for row in benchmark_explorer.studied(tmp_path)["rows"]}
+    assert [held[name]["relative"] for name in ("pgd", "pgd-equal")] == [9.5, 9.5]
+    assert [held[name]["training"] for name in ("pgd", "pgd-equal")] == [38, 57]
 
 
 def test_clear_errors():

@@ -1,5 +1,6 @@
 """Figure: every trained network of the study on two axes of choice, and its Pareto front."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure as Plot
 
 from curvlab.figures import style
 from curvlab.interactive.host import Figure, State, show
-from curvlab.results import FOLDER, available, results
+from curvlab.results import FOLDER, available, results, step_of
 
 if TYPE_CHECKING:
     import pandas
@@ -67,15 +68,20 @@ def studied(folder: Path = FOLDER) -> State:
         if group is _certified and not measured:
             axes.append(_certificate("combined", 0.25))
     if "cost" in available(folder):
-        cost = results("cost", folder).assign(seed=0)
-        cost["memory"] = cost.peak_bytes / cost.plain_peak_bytes
-        for name, what in (("relative", "time"), ("memory", "memory")):
-            axes.append(Axis(name, f"{what} of a training step, in plain steps", "low", False))
-            known = cost.dropna(subset=[name])
-            steps = {_key(row)[:-1]: getattr(row, name) for row in known.itertuples()}
-            for key, held in found.items():
-                if key[:-1] in steps:
-                    held[name] = steps[key[:-1]]
+        steps = {_key(row): row for row in results("cost", folder).assign(seed=0).itertuples()}
+        epochs = {_key(row): row.epochs for row in results("training", folder).itertuples()}
+        axes += [
+            Axis("relative", "time of a training step, in plain steps", "low", False),
+            Axis("training", "time of the whole training, in plain epochs", "low", False),
+            Axis("memory", "memory of a training step, in plain steps", "low", False),
+        ]
+        for (*cell, method, value, seed), held in found.items():
+            step = steps.get((*cell, step_of(method), value, 0))
+            if step is not None:
+                held["relative"] = step.relative
+                held["training"] = step.relative * epochs[(*cell, method, value, seed)]
+                if not math.isnan(step.peak_bytes):
+                    held["memory"] = step.peak_bytes / step.plain_peak_bytes
     networks = [
         Network(
             f"{data}, {network}, {activation}", method, f"{method} {value:g} (seed {seed})", held
