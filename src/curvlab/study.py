@@ -474,7 +474,7 @@ def cost(study: Study, job: Job) -> dict[str, Any]:
 
 def peak_bytes(step: Callable[[], None]) -> int:
     """What a step's tensors take at once beyond what was there before it."""
-    if torch.cuda.is_available():
+    if device().startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         step()
