@@ -38,7 +38,6 @@ class Method(NamedTuple):
     statements: tuple[str, ...] = ()
     strength: str = ""
     study: str = ""
-    timed: str = ""
 
 
 INPUT_GRADIENT = "book/first-order/input-gradient"
@@ -70,7 +69,6 @@ adversary's: `l2` against $\ell_2$, `l1` against $\ell_\infty$); $K_+$ comes fro
         ("thm-robust-loss-sandwich",),
         LOG_GRID,
         "input-gradient",
-        "input gradient",
     ),
     Method(
         "GradientFiniteDifference",
@@ -85,7 +83,6 @@ h2K_-)+\tfrac12K_+\eps^2$.""",
         ((INPUT_GRADIENT, "Finite differences hide curvature"),),
         ("thm-finite-difference", "thm-robust-loss-sandwich"),
         LOG_GRID,
-        timed="input gradient, finite difference",
     ),
     Method(
         "JacobianFrobenius",
@@ -101,7 +98,6 @@ is unbiased, with the variance of {prf:ref}`thm-jacobian-variances`.""",
         ("thm-jacobian-ball", "prop-jacobian-norms", "thm-jacobian-surrogates"),
         LOG_GRID,
         "jacobian-frobenius",
-        "Jacobian, one probe",
     ),
     Method(
         "JacobianSpectral",
@@ -139,7 +135,6 @@ $\min_jm_j/(\sqrt C\,\omega)$.""",
         ("thm-jacobian-ball", "prop-margins-cross"),
         LOG_GRID,
         "cross-lipschitz",
-        "cross-Lipschitz, one probe",
     ),
     Method(
         "HessianNorm",
@@ -153,7 +148,6 @@ penalty is $\norm{H}$ at data points: not the supremum, and without $\norm{g}$."
         ("thm-hessian-loss", "thm-hessian-radius"),
         LOG_GRID,
         "hessian-norm",
-        "Hessian norm, three Lanczos steps",
     ),
     Method(
         "SecondOrderModel",
@@ -180,7 +174,6 @@ $\lambda_{\max}(H)$, which the penalty does not compute, and for the quadratic m
         ("prop-quadratic-secant", "thm-quadratic-cure-interval"),
         LOG_GRID,
         "cure",
-        "CURE",
     ),
     Method(
         "Scorpio",
@@ -286,7 +279,6 @@ robust loss ({prf:ref}`prop-threat-two-sides`), and says nothing about the neigh
         ("prop-threat-two-sides",),
         strength=NOTHING,
         study="plain",
-        timed="plain step",
     ),
     Method(
         "GaussianNoise",
@@ -313,7 +305,6 @@ affine margin ({prf:ref}`thm-threat-fgsm`). To first order training on it is a g
         ((THREATS, "One step"),),
         ("thm-threat-fgsm", "prop-threat-two-sides", "thm-one-linear-step"),
         NOTHING + "; choose `epsilon`",
-        timed="FGSM",
     ),
     Method(
         "PgdTraining",
@@ -328,7 +319,6 @@ affine margin ({prf:ref}`thm-threat-fgsm`). To first order training on it is a g
         ("thm-threat-ascent", "prop-threat-two-sides", "thm-evaluation-needle"),
         NOTHING + "; choose `epsilon`",
         "pgd",
-        "PGD-7",
     ),
     Method(
         "Trades",
@@ -450,8 +440,8 @@ def made(call: str) -> Any:
 
 @cache
 def arithmetic(call: str) -> float:
-    """Operations of one training step on the benchmark's network, in plain steps."""
-    model = SmallCNN(width=128, padded=True)
+    """Operations of one training step on the study's network, in plain steps."""
+    model = SmallCNN()
     weights = list(model.parameters())
     x, y = torch.rand(2, 1, 28, 28), torch.arange(2)
 
@@ -464,28 +454,34 @@ def arithmetic(call: str) -> float:
     return operations(made(call)) / operations(objectives.Plain())
 
 
+def measured(method: Method) -> Any:
+    """What was measured of a method's training step: a row of the table `steps`."""
+    steps = results("steps").set_index("call")
+    if method.call not in steps.index:
+        raise ValueError(f"requires the cost of {method.call}: run experiments/costs.py.")
+    return steps.loc[method.call]
+
+
 def seconds(method: Method) -> str:
-    """Time of a training step in plain steps: the benchmark's, else the study's."""
-    bench = results("peers")
-    row = bench[(bench.case == "training step") & (bench.method == method.timed)]
-    if len(row):
-        return f"{row.ratio_min.item():.2f} (benchmark)"
-    study = results("cost")
-    relative = study[study.method == method.study].relative
-    return f"{relative.median():.2f} (study)" if len(relative) else "not measured"
+    """Time of a training step in plain steps."""
+    return f"{measured(method).relative:.1f}" if trains_classifiers(method) else "-"
 
 
 def memory(method: Method) -> str:
-    """What the tensors of a training step take at once in the study, in plain steps."""
-    study = results("cost").dropna(subset=["peak_bytes"])
-    found = study[study.method == method.study]
-    ratio = found.peak_bytes / found.plain_peak_bytes
-    return f"{ratio.median():.1f} (study)" if len(ratio) else "not measured"
+    """What the tensors of a training step take at once, in plain steps."""
+    if not trains_classifiers(method):
+        return "-"
+    return f"{measured(method).peak_bytes / measured(method).plain_peak_bytes:.1f}"
+
+
+def trains_classifiers(method: Method) -> bool:
+    """Whether a step of it is a classifier's training step."""
+    return method.name != "SpectralTarget"
 
 
 def work(method: Method) -> str:
-    """The arithmetic of a method's step, or that it is no classifier's training step."""
-    return "-" if method.name == "SpectralTarget" else f"{arithmetic(method.call):.2f}"
+    """The arithmetic of a method's step."""
+    return f"{arithmetic(method.call):.1f}" if trains_classifiers(method) else "-"
 
 
 @cache
@@ -571,10 +567,10 @@ a second quantity, and the entry names it. Where nothing follows, a family of cl
 along its free number the loss inside the unit ball rises as far as you like, or stays up, and what
 the method sees does not grow. So no function of that value bounds the rise.
 
-*Arithmetic* counts the operations of one training step (forward, penalty, backward) on the
-benchmark's network, in plain steps; it is the same on every machine. *Time* is measured, in plain
-steps too, with the source in brackets; *memory* is the most that the tensors of one step take at
-once, in what a plain step takes. Where it says *not measured*, nobody here has.
+What a training step costs is given in plain steps, on the study's convolutional network and 64
+images: *arithmetic* counts the operations (forward, penalty, backward) and is the same on every
+machine; *time* is measured on one core, each step beside a plain one; *memory* is the most that the
+tensors of one step take at once, over the same for a plain step.
 """
 
 FAMILIES = r"""## The classifiers that fool them
@@ -659,7 +655,7 @@ def home(name: str) -> str:
 
 def page(printed: Callable[[Path], dict[str, Any]]) -> str:
     """`book/reference/methods`."""
-    head = "| method | its value bounds | arithmetic | time | memory |\n|---|---|---:|---|---|"
+    head = "| method | its value bounds | arithmetic | time | memory |\n|---|---|---:|---:|---:|"
     rows = [
         f"| [`{m.name}`](#{m.name.lower()}) | {m.bounds} | {work(m)} | {seconds(m)} | {memory(m)} |"
         for m in METHODS

@@ -20,7 +20,8 @@ press on its row, to see which statements link it with which others.
 
 TWIN = """## The same in words
 
-*Arithmetic* is in plain steps. [What each method bounds](methods.md) has the entries in full.
+*Arithmetic* and *time* are in plain steps. [What each method bounds](methods.md) has the entries
+in full.
 """
 
 # What each claim of `Method.bounds` amounts to on the map.
@@ -47,7 +48,7 @@ def figure() -> Figure:
             kind(m),
             m.sees,
             m.bounds,
-            None if methods.work(m) == "-" else methods.arithmetic(m.call),
+            methods.arithmetic(m.call) if methods.trains_classifiers(m) else None,
             methods.seconds(m),
         )
         for m in methods.METHODS
@@ -80,7 +81,7 @@ def link(label: str) -> str:
 def page() -> str:
     """`book/reference/map`."""
     live = re.sub(r"\n\s*\n", "\n", figure()._repr_html_())
-    head = "| method | sees | its value bounds | arithmetic | time |\n|---|---|---|---:|---|"
+    head = "| method | sees | its value bounds | arithmetic | time |\n|---|---|---|---:|---:|"
     table = "\n".join([head, *map(row, methods.METHODS)])
     labels = [label for label in methods.LINKS if label in methods.stated()]
     table += "\n\n| statement | links | how |\n|---|---|---|\n" + "\n".join(map(link, labels))

@@ -76,7 +76,7 @@ choose `epsilon`.
 COST = """## What a step costs
 
 In plain training steps, as in [what each method bounds](methods.md): *arithmetic* counts
-operations, *time* is measured where a source stands in brackets.
+operations, *time* is measured.
 """
 
 TRAPS = """## Traps
@@ -317,7 +317,7 @@ def page() -> str:
         *(section(m, "objectives") for m in methods.OBJECTIVES),
         CHOOSE.format(margins=margins).rstrip(),
         COST.rstrip(),
-        "\n".join(["| method | arithmetic | time |\n|---|---:|---|", *table]),
+        "\n".join(["| method | arithmetic | time |\n|---|---:|---:|", *table]),
         TRAPS.rstrip(),
     ]
     return "\n\n".join(parts) + "\n"

@@ -432,15 +432,23 @@ def headline(study: Study, job: Job) -> Iterator[tuple[Norm, float]]:
 
 
 def cost(study: Study, job: Job) -> dict[str, Any]:
+    """What a training step costs beside a plain one."""
+    value = f"{study.found(Job('select', job.cell, job.method))['value']:g}"
+    held = examples(job.cell.split("/")[0], "train")
+    model = study.network(job.cell, 0)
+    return {"value": float(value),
+            **beside_plain(study, model, held, *study.penalty(job.method, value))}
+
+
+def beside_plain(
+    study: Study, model: nn.Module, held: Examples, penalty: Callable[..., Any], strength: float
+) -> dict[str, Any]:
     """Seconds a training step, alternated with plain steps so that both meet the same machine, and
     the memory of one step of each."""
-    plan = study.plan["cost"]
-    x, y = examples(job.cell.split("/")[0], "train")
+    plan, (x, y) = study.plan["cost"], held
     size = study.plan["train"]["batch_size"]
-    value = f"{study.found(Job('select', job.cell, job.method))['value']:g}"
-    contenders = {"": study.penalty(job.method, value),
+    contenders = {"": (penalty, strength),
                   "plain_": study.penalty("plain", study.values("plain")[0])}
-    model = study.network(job.cell, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     draw = torch.Generator(x.device).manual_seed(0)
 
@@ -462,13 +470,16 @@ def cost(study: Study, job: Job) -> dict[str, Any]:
             if turn >= plan["warm_up"]:
                 taken[name].append(time.perf_counter() - started)
     ratios = [a / b for a, b in zip(*taken.values(), strict=True)]
+    peaks = {}
+    for name, contender in contenders.items():
+        optimizer.zero_grad()  # the record does not see what goes that came before it
+        peaks[f"{name}peak_bytes"] = peak_bytes(partial(step, *contender, slice(size)))
     return {
-        "value": float(value), "batch_size": size, "steps": plan["steps"],
+        "batch_size": size, "steps": plan["steps"],
         **{f"{name}seconds": float(np.median(seconds)) for name, seconds in taken.items()},
         "relative": float(np.median(ratios)),
         "low": float(np.quantile(ratios, 0.25)), "high": float(np.quantile(ratios, 0.75)),
-        **{f"{name}peak_bytes": peak_bytes(partial(step, *contender, slice(size)))
-           for name, contender in contenders.items()},
+        **peaks,
     }
 
 

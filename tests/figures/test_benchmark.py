@@ -1,4 +1,4 @@
-"""The strength curves of the benchmark."""
+"""The figures of the benchmark."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 from curvlab.figures import style
-from curvlab.figures.benchmark import strength_curves
+from curvlab.figures.benchmark import longer_training, strength_curves
 
 TRIALS = pandas.DataFrame({
     "method": ["untrained", "cure", "cure", "plain"],
@@ -52,3 +52,21 @@ def test_trials_with_every_column():
         strength_curves(TRIALS[:0], METHODS)
     with pytest.raises(ValueError, match=r"requires methods among \['plain'\]. Found \['cure', "):
         strength_curves(TRIALS, ["plain"])
+
+
+def test_longer_training_goes_from_a_ring_to_a_dot():
+    with style.context():
+        figure = longer_training(["cure", "krylov-2"], {"l2": [(50, 70), (60, 60)]})
+    (axis,) = figure.axes
+    found = [(line.get_xdata(), line.get_ydata(), line.get_fillstyle()) for line in axis.lines]
+    ends = [(np.ravel(x).tolist(), np.ravel(y).tolist(), fill) for x, y, fill in found]
+    assert ends == [
+        ([50, 70], [0, 0], "full"), ([50], [0], "none"), ([70], [0], "full"), ([60], [1], "full")
+    ]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cure", "krylov-2"]
+    plt.close("all")
+
+
+def test_every_method_with_a_pair():
+    with pytest.raises(ValueError, match=r"requires 2 pairs of 'l2'\. Found 1\."):
+        longer_training(["cure", "krylov-2"], {"l2": [(50, 70)]})

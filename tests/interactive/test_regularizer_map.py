@@ -7,7 +7,7 @@ from curvlab.interactive import regularizer_map
 from curvlab.interactive.regularizer_map import Link, Regularizer
 
 ROWS = [
-    Regularizer("Slope", "more", "slope", "the loss, with curvature", 2.0, "2.5 (benchmark)"),
+    Regularizer("Slope", "more", "slope", "the loss, with curvature", 2.0, "2.5"),
     Regularizer("Attack", "below", "one point", "the loss, from below", 1.5, "not measured"),
     Regularizer("Shape", "none", "a structure", "nothing", None, "not measured"),
 ]
@@ -29,7 +29,7 @@ def test_the_sentences_say_cost_and_links():
     words = regularizer_map.readout(STATE, {"method": "Slope"})
     assert words == (
         "Slope sees slope. Its value bounds: the loss, with curvature. A step costs 2.00 plain "
-        "steps of arithmetic; time: 2.5 (benchmark). Linked with Attack: One step (the same to "
+        "steps of arithmetic; time: 2.5. Linked with Attack: One step (the same to "
         "first order)."
     )
     assert "no training step" in regularizer_map.readout(STATE, {"method": "Shape"})

@@ -1,6 +1,6 @@
-"""The figures of the benchmark: what a method's strength trades."""
+"""The figures of the benchmark: what a strength trades, and what longer training brings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -61,4 +61,28 @@ def strength_curves(trials: "pandas.DataFrame", methods: Sequence[str]) -> Figur
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.04)
     figure.supxlabel("% wrong under attack, mean of both threats", fontsize=9.5)
     figure.supylabel("% wrong on clean images", fontsize=9.5)
+    return figure
+
+
+def longer_training(
+    methods: Sequence[str], panels: Mapping[str, Sequence[tuple[float, float]]]
+) -> Figure:
+    """A row a method, a panel an attack: a ring where the short training ended, a dot where the
+    long one did. Methods whose two ends are one training have only the dot."""
+    for title, ends in panels.items():
+        if len(ends) != len(methods):
+            raise ValueError(f"requires {len(methods)} pairs of {title!r}. Found {len(ends)}.")
+    size = style.WIDTH, 0.9 + 0.3 * len(methods)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    for axis, (title, ends) in zip(axes[0], panels.items(), strict=True):
+        for row, (short, long) in enumerate(ends):
+            if short != long:
+                axis.plot([short, long], [row, row], "-", color=style.GRAY, linewidth=1)
+                axis.plot(short, row, "o", color=style.ORANGE, fillstyle="none")
+            axis.plot(long, row, "o", color=style.BLUE)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("% kept")
+        axis.grid(axis="y", visible=False)
+    axes[0, 0].set_yticks(range(len(methods)), methods)
+    axes[0, 0].invert_yaxis()
     return figure
