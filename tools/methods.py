@@ -110,6 +110,7 @@ theorem's own quantity. Few steps find $\norm{J}$ from below; `method="gram"` is
         ((JACOBIAN, "The derivative of the spectral norm"),),
         ("thm-jacobian-ball", "thm-jacobian-spectral-derivative"),
         LOG_GRID,
+        "jacobian-spectral",
     ),
     Method(
         "JacobianEntrywise",
@@ -160,6 +161,7 @@ model ({prf:ref}`thm-worst-certificate`), once its inner iteration has found $\n
         ((HESSIAN, "The bound"),),
         ("thm-hessian-loss", "thm-worst-certificate"),
         RADIUS,
+        "second-order-model",
     ),
     Method(
         "Cure",
@@ -216,6 +218,7 @@ towards the worst *error*, not the worst slope.""",
         ((WORST, "One Hessian, four kernels"),),
         ("thm-worst-kernels",),
         LOG_GRID,
+        "llr",
     ),
     Method(
         "Elle",
@@ -252,6 +255,7 @@ Lanczos steps, may lie below.""",
         ((WORST, "Homogenization and its constant"),),
         ("thm-worst-homogeneous", "prop-quadratic-cubic"),
         RADIUS,
+        "soar",
     ),
     Method(
         "SpectralTarget",
