@@ -1,5 +1,7 @@
 """What the guide for contributors names exists, and its code runs as printed."""
 
+import base64
+import io
 import re
 import subprocess
 import sys
@@ -7,10 +9,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 
 from curvlab.checks import check
+from curvlab.figures import style
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -124,3 +130,22 @@ def test_a_copy_loses_the_description_of_the_template(tool, tmp_path):
     own.metadata.description = "About something else."
     tool.drop_copied_description(own, tmp_path / "copy.ipynb")
     assert own.metadata.description == "About something else."
+
+
+def test_pictures_are_stored_with_a_palette_and_look_the_same(tool):
+    figure = Figure(figsize=(3, 2))
+    figure.subplots().plot([0, 1, 0, 2])
+    drawn = style.fig_to_png(figure, colors=None)
+    cell = nbformat.v4.new_code_cell("plt.show()")
+    data = {"image/png": base64.b64encode(drawn).decode(), "text/plain": "<Figure>"}
+    cell.outputs = [nbformat.v4.new_output("display_data", data)]
+    notebook = nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_markdown_cell("words")])
+    tool.shrink_pictures(notebook)
+    stored = base64.b64decode(cell.outputs[0].data["image/png"])
+    assert len(stored) < len(drawn) / 1.5
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int) for png in (drawn, stored)
+    )
+    assert np.abs(before - after).max() <= 8
+    tool.shrink_pictures(notebook)  # a second time changes nothing
+    assert base64.b64decode(cell.outputs[0].data["image/png"]) == stored

@@ -7,6 +7,7 @@ One thread, no timing metadata, no widget state, cell ids made from what the cel
 of them all records how long each took, for the page on the environment.
 """
 
+import base64
 import hashlib
 import os
 import resource
@@ -20,6 +21,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+
+from curvlab.figures import style
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "tests/book/template.ipynb"
@@ -51,6 +54,17 @@ def tidy(notebook: NotebookNode) -> None:
     name_cells(notebook)
 
 
+def shrink_pictures(notebook: NotebookNode) -> None:
+    """Store pictures with a palette where that is smaller: they are most of a notebook's size."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                png = base64.b64decode(data["image/png"])
+                small = min(png, style.with_palette(png), key=len)
+                data["image/png"] = base64.b64encode(small).decode()
+
+
 def drop_copied_description(notebook: NotebookNode, path: Path) -> None:
     """A copy of the template brings its description; the page's own comes from its first lines."""
     copied = nbformat.read(TEMPLATE, as_version=4).metadata.description
@@ -74,6 +88,7 @@ def run(path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     tidy(notebook)
+    shrink_pictures(notebook)
     nbformat.write(notebook, path)
 
 
