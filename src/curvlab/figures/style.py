@@ -117,6 +117,6 @@ def with_palette(png: bytes, colors: int = 128) -> bytes:
     small, picture = io.BytesIO(), Image.open(io.BytesIO(png))
     if picture.mode == "P":
         return png
-    picture = picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE)
-    picture.save(small, format="png", optimize=True)
+    palette = picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE)
+    palette.save(small, format="png", optimize=True)
     return small.getvalue()
