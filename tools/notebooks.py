@@ -65,6 +65,13 @@ def shrink_pictures(notebook: NotebookNode) -> None:
                 data["image/png"] = base64.b64encode(small).decode()
 
 
+def mark_markdown(notebook: NotebookNode) -> None:
+    """Have the site read Markdown in outputs as it reads the text: its tables are tables there."""
+    for cell in notebook.cells:
+        if any("text/markdown" in output.get("data", {}) for output in cell.get("outputs", [])):
+            cell.metadata.setdefault("mystnb", {})["markdown_format"] = "myst"
+
+
 def drop_copied_description(notebook: NotebookNode, path: Path) -> None:
     """A copy of the template brings its description; the page's own comes from its first lines."""
     copied = nbformat.read(TEMPLATE, as_version=4).metadata.description
@@ -89,6 +96,7 @@ def run(path: Path) -> None:
     ).execute()
     tidy(notebook)
     shrink_pictures(notebook)
+    mark_markdown(notebook)
     nbformat.write(notebook, path)
 
 

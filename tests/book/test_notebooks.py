@@ -120,6 +120,14 @@ def test_images_have_alt_text_caption_and_name(path: Path) -> None:
 
 
 @each_notebook
+def test_tables_in_outputs_are_tables_on_the_page(path: Path) -> None:
+    for cell in nb.cells(path, "code"):
+        if any("text/markdown" in output.get("data", {}) for output in cell.outputs):
+            told = cell.metadata.get("mystnb", {}).get("markdown_format")
+            assert told == "myst", f"run `make notebooks` for this cell: {cell.source[:60]}"
+
+
+@each_notebook
 def test_size(path: Path) -> None:
     size = path.stat().st_size
     assert size <= PER_NOTEBOOK, (
