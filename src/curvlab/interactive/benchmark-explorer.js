@@ -66,7 +66,8 @@ function drawing({ chosen: [a, b], shown, front }, methods, width) {
   };
   const style = (method) => {
     const i = methods.indexOf(method);
-    return [SHAPES[i % 4], `cl-f${1 + (Math.floor(i / 4) + i) % 4}`];
+    const fill = i < 16 ? "f" : "l";  // sixteen shapes and colors, then the same ones hollow
+    return [SHAPES[i % 4], `cl-${fill}${1 + (Math.floor(i / 4) + i) % 4}`];
   };
   const key = legend([...methods.filter((m) => shown.some((row) => row.method === m))
     .map((m) => [...style(m), m]), ["line", "cl-l0 cl-dash cl-faint", "Pareto front"]], 0, 388, width);
@@ -74,8 +75,9 @@ function drawing({ chosen: [a, b], shown, front }, methods, width) {
     path(sorted.map(at), "cl-l0 cl-dash cl-faint"),
     shown.map((row) => {
       const [shape, kind] = style(row.method);
+      const rim = kind.startsWith("cl-f") ? "cl-rim" : "";  // a rim would hide a hollow mark
       return mark(shape, ...at(row), front.includes(row) ? 6 : 4.5,
-        `${kind} ${front.includes(row) ? "cl-rim" : "cl-half"}`);
+        `${kind} ${front.includes(row) ? rim : "cl-half"}`);
     }),
     sorted.map(label));
 }
