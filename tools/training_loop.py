@@ -257,7 +257,8 @@ def grid(method: methods.Method) -> str:
     if not held or len(held["values"]) < 2:
         return ""
     values = ", ".join(f"{value:g}" for value in held["values"])
-    return f" The study tries `{held['vary']}` {values}."
+    fixed = f" at strength {held['strength']:g}" if held.get("strength") else ""
+    return f" The study tries `{held['vary']}` {values}{fixed}."
 
 
 def strength(method: methods.Method) -> float:
