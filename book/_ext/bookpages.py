@@ -109,6 +109,11 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 WRAPPED = (
     (re.compile(r"<table\b"), '<div class="scroll"><table'),
     (re.compile(r"</table>"), "</table></div>"),
+    # On a narrow screen a picture keeps the size at which its labels can be read.
+    (
+        re.compile(r'(<figure class="align-default"[^>]*>\s*)(<img\b[^>]*>)'),
+        r'\1<div class="scroll picture">\2</div>',
+    ),
     (re.compile(r'<th(?: class="[^"]*")?>\s*(?:<p>\s*</p>)?\s*</th>'), "<td></td>"),
     # The same id in every box of a page.
     (re.compile(r'<section id="(?:proof|exercise|solution)-content">'), "<section>"),
@@ -123,7 +128,7 @@ WRAPPED = (
 
 
 def mend(body: str) -> str:
-    """Mend the HTML of a page: tables scroll by themselves, images wait, no empty headers."""
+    """Mend the HTML of a page: tables and pictures scroll by themselves, images wait."""
     for pattern, replacement in WRAPPED:
         body = pattern.sub(replacement, body)
     return IMAGE.sub('<img loading="lazy" decoding="async"', body)

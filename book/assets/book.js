@@ -35,7 +35,9 @@ for (const cell of document.querySelectorAll(".cell_input .highlight")) {
 
 // Asked only of what comes near: to ask all of a long page would lay all of it out.
 const reach = new ResizeObserver((entries) => {
-  for (const { target: box } of entries) {
+  for (const { target } of entries) {
+    const box = target.matches(".curvlab") ? target.querySelector(".cl-stage:has(> img)") : target;
+    if (!box) continue;
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }
@@ -46,7 +48,7 @@ const near = new IntersectionObserver((entries) => {
     else reach.unobserve(target);
   }
 }, { rootMargin: "100% 0px" });
-for (const box of document.querySelectorAll("pre, .scroll, .katex-display")) near.observe(box);
+for (const box of document.querySelectorAll("pre, .scroll, .katex-display, .curvlab")) near.observe(box);
 
 // Folded solutions open when a link leads into them, and on paper.
 const unfold = () => {

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from bookpages import png_size, reserve
+from bookpages import mend, png_size, reserve
 from PIL import Image
 
 
@@ -13,6 +13,18 @@ def test_a_picture_gets_the_size_of_its_file(tmp_path: Path) -> None:
     found = reserve(body, "book/part/page", {"_images/dot.png": tmp_path / "dot.png"})
     wanted = '<img width="41" height="7" alt="A dot" src="../../_images/dot.png">'
     assert found == body.replace('<img alt="A dot" src="../../_images/dot.png">', wanted)
+
+
+def test_a_picture_with_a_caption_scrolls_by_itself() -> None:
+    before, after = (
+        '<figure class="align-default" id="fig-a">\n',
+        "<figcaption>A</figcaption></figure>",
+    )
+    found = mend(f'{before}<img loading="lazy" alt="A" src="a.png" />{after}')
+    box = '<div class="scroll picture"><img loading="lazy" alt="A" src="a.png" /></div>'
+    assert found == before + box + after
+    live = '<figure class="curvlab"><img loading="lazy" src="a.png"></figure>'
+    assert mend(live) == live
 
 
 def test_what_is_no_picture_of_the_site_is_refused(tmp_path: Path) -> None:

@@ -195,6 +195,25 @@ def test_pictures_have_a_size_before_they_come(page: str) -> None:
     assert [tag for tag in re.findall(r"<img\b[^>]*>", text) if " width=" not in tag] == []
 
 
+@pytest.mark.skipif(not CHAPTERS, reason="no chapter in the table of contents yet")
+@pytest.mark.parametrize("page", CHAPTERS[::4])
+def test_labels_of_pictures_can_be_read_on_a_phone(page: str, visit: Open) -> None:
+    """A picture keeps a width of 560 pixels; its box scrolls to its end, by keyboard too."""
+    tab = visit(page, "phone").page
+    tab.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
+    lay_out(tab)
+    tab.wait_for_timeout(300)
+    boxes = tab.evaluate("""() => [...document.querySelectorAll("article img")]
+        .filter((picture) => picture.checkVisibility()).map((picture) => {
+            const box = picture.parentElement;
+            box.scrollLeft = 1e4;
+            const end = picture.getBoundingClientRect().right - box.getBoundingClientRect().right;
+            return [picture.clientWidth, box.tabIndex, Math.abs(end) < 2];
+        })""")
+    assert boxes, f"requires pictures in {page}. Found none."
+    assert boxes == [[560, 0, True]] * len(boxes)
+
+
 @each_page
 def test_page_without_scripts_can_be_read(page: str, visit: Open) -> None:
     tab = visit(page, java_script_enabled=False).page
