@@ -131,17 +131,17 @@ def note_command(command: list[str]) -> int:
 
 
 def times(record: dict[str, Any], files: list[str]) -> str:
-    """The table of notebooks, in the order of the book."""
-    lines = []
-    for file in files:
-        held = record["notebooks"].get(f"{file}.ipynb", {})
-        told = [held.get(key) for key in ("seconds", "processor", "date")]
-        shown = " | ".join("not recorded" if value is None else str(value) for value in told)
-        lines.append(
-            f"| [{file.split('/')[-1]}](../{file.removeprefix('book/')}.ipynb) | {shown} |"
-        )
-    head = "| notebook | seconds by the clock | seconds of one core | date |\n|---|---:|---:|---|"
-    return "\n".join([head, *lines])
+    """The table of notebooks, in the order of the book; a column that no run filled is left out."""
+    held = [record["notebooks"].get(f"{file}.ipynb", {}) for file in files]
+    heads = {"seconds": "seconds by the clock", "processor": "seconds of one core", "date": "date"}
+    kept = [key for key in heads if any(run.get(key) is not None for run in held)]
+    lines = [f"| {' | '.join(['notebook', *(heads[key] for key in kept)])} |"]
+    lines.append("|---|" + "".join("---|" if key == "date" else "---:|" for key in kept))
+    for file, run in zip(files, held, strict=True):
+        told = ["not recorded" if run.get(key) is None else str(run[key]) for key in kept]
+        link = f"[{file.split('/')[-1]}](../{file.removeprefix('book/')}.ipynb)"
+        lines.append(f"| {' | '.join([link, *told])} |")
+    return "\n".join(lines)
 
 
 def page(files: list[str]) -> str:

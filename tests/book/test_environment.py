@@ -45,6 +45,13 @@ def test_notebooks_are_recorded_from_the_tests_and_one_that_was_not_is_named(rec
     assert "2 notebooks recorded, 1 minutes in all, the median 30 seconds, the longest 30." in page
 
 
+def test_a_column_that_no_run_filled_is_left_out(record):
+    record.note_notebooks({"book/part/one.ipynb": (30.2, None)})
+    page = record.page(["book/part/one", "book/part/two"])
+    assert "| notebook | seconds by the clock | date |\n|---|---:|---|\n" in page
+    assert "| [two](../part/two.ipynb) | not recorded | not recorded |" in page
+
+
 def test_the_record_holds_no_path():
     if environment.RECORD.exists():
         assert str(nb.ROOT) not in environment.RECORD.read_text(encoding="utf-8")
