@@ -480,11 +480,12 @@ def test_a_claim_on_cost_compares_quartiles(tmp_path, low, verdict):
     assert found["verdict"] == "open"
 
 
-@pytest.mark.parametrize("measure", ["gap", "norms"])
+@pytest.mark.parametrize("measure", ["gap", "norms", "identities"])
 def test_a_claim_on_an_experiment_counts_what_it_found(tmp_path, measure):
-    intervals = {"gap": tables.gaps, "norms": tables.norms}[measure]()
+    found = {"gap": tables.gaps, "norms": tables.norms, "identities": tables.identities}
+    intervals = found[measure]()
     count = len(intervals)
-    assert count > 20
+    assert count >= 15
     study = quick(tmp_path)
     entry = {"claim": "smaller", "source": "here", "measure": measure, "comparisons": count}
     study.plan["claims"] = [entry, {**entry, "comparisons": count + 1}]
@@ -504,6 +505,8 @@ def test_the_comparisons_of_the_experiments_are_those_planned():
     assert set(rivals.estimator) == {"power iteration", "Hutchinson"}
     gaps = curvlab.results("generalization").query("method == 'jacobian-frobenius'")
     assert len(tables.gaps()) == len(gaps.groupby(["training_images", "value_varied", "seed"]))
+    twins = curvlab.results("identities")
+    assert len(twins) == 2 * len(tables.identities()) == 2 * 5 * 3
 
 
 @pytest.mark.parametrize("text", ["", "train", "bake:a/b/c/d/1", "train:a/b/c/d", "select:a/b/c"])

@@ -204,8 +204,8 @@ def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
     neither holds, open where one is missing. A claim of being `not_worse` than the best rival is
     refuted where one interval against that rival lies below zero, and stands otherwise. A claim
     compares accuracies under AutoAttack (cell, rival, norm, seed; a method is its own rival with
-    the other activation), or by its `measure` what a step costs, the gaps of two risks or the
-    errors of norms."""
+    the other activation), or by its `measure` what a step costs, the gaps of two risks, the
+    errors of norms or the distance of a network from its twin."""
     intervals, difference = {}, {}
     for row in compared:
         for sign, whose in ((1, ""), (-1, "against_")):
@@ -221,7 +221,7 @@ def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
         if cell == elsewhere:
             saved = (other["low"] - mine["high"], other["high"] - mine["low"])
             intervals[(cell, 0, "cost", mine["method"], other["method"])] = saved
-    for measure, found in (("gap", gaps()), ("norms", norms())):
+    for measure, found in (("gap", gaps()), ("norms", norms()), ("identities", identities())):
         for number, interval in enumerate(found):
             intervals[("", number, measure, "", "")] = interval
     rows = []
@@ -286,6 +286,15 @@ def norms() -> list[tuple[float, float]]:
     table = results("norms")
     rivals = table[~table.estimator.str.startswith("Lanczos")]
     return list(zip((rivals.low - 0.5).tolist(), (rivals.high - 0.5).tolist(), strict=True))
+
+
+def identities() -> list[tuple[float, float]]:
+    """On how many more than half of the test images a rectified network of
+    `experiments/identities.py` is its penalty's twin: 95 % intervals."""
+    if "identities" not in available():
+        return []
+    rectified = results("identities").query("activation == 'relu'")
+    return list(zip((rectified.low - 0.5).tolist(), (rectified.high - 0.5).tolist(), strict=True))
 
 
 def store(study: "Study", job: Job, jobs: dict[Job, Row]) -> None:
