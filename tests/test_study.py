@@ -480,12 +480,12 @@ def test_a_claim_on_cost_compares_quartiles(tmp_path, low, verdict):
     assert found["verdict"] == "open"
 
 
-@pytest.mark.parametrize("measure", ["gap", "norms", "identities"])
+@pytest.mark.parametrize("measure", ["gap", "norms", "identities", "bound"])
 def test_a_claim_on_an_experiment_counts_what_it_found(tmp_path, measure):
-    found = {"gap": tables.gaps, "norms": tables.norms, "identities": tables.identities}
-    intervals = found[measure]()
+    made = {"gap": tables.gaps, "norms": tables.norms, "identities": tables.identities}
+    intervals = (made | {"bound": tables.bounds})[measure]()
     count = len(intervals)
-    assert count >= 15
+    assert count >= 12
     study = quick(tmp_path)
     entry = {"claim": "smaller", "source": "here", "measure": measure, "comparisons": count}
     study.plan["claims"] = [entry, {**entry, "comparisons": count + 1}]
@@ -507,6 +507,7 @@ def test_the_comparisons_of_the_experiments_are_those_planned():
     assert len(tables.gaps()) == len(gaps.groupby(["training_images", "value_varied", "seed"]))
     twins = curvlab.results("identities")
     assert len(twins) == 2 * len(tables.identities()) == 2 * 5 * 3
+    assert len(tables.bounds()) == 2 * 3 * 2
 
 
 @pytest.mark.parametrize("text", ["", "train", "bake:a/b/c/d/1", "train:a/b/c/d", "select:a/b/c"])
