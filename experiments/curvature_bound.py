@@ -46,10 +46,11 @@ def largest_bend(first: Tensor, scale: Tensor) -> Tensor:
     """The largest eigenvalue of `W' diag(s) W` for each row s >= 0 of scale (M, H), W (H, D): found
     among H directions, then differentiated with its eigenvector held fixed."""
     with torch.no_grad():
-        root = scale.sqrt()
-        gram = root[:, :, None] * (first @ first.T) * root[:, None]
+        # in float32 the solver gives up now and then on so many eigenvalues at zero
+        rows, root = first.double(), scale.double().sqrt()
+        gram = root[:, :, None] * (rows @ rows.T) * root[:, None]
         left = torch.linalg.eigh(gram).eigenvectors[:, :, -1]
-        top = nn.functional.normalize((root * left) @ first, dim=1)
+        top = nn.functional.normalize((root * left) @ rows, dim=1).to(first)
     return (scale * (top @ first.T).square()).sum(1)
 
 
