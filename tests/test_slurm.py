@@ -137,8 +137,9 @@ def test_slurm_runs_the_quick_study(cluster, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     submitted = re.findall(r"submitted with SLURM jobid (\d+)", done.stderr)
-    assert len(set(submitted)) == 20
+    # 4 trials, 3 choices, 3 trainings, 10 measures of them, and the tables
+    assert len(set(submitted)) == 21
     stages = (tmp_path / "runs" / "quick" / "results_files" / "stages.csv").read_text()
-    assert "quick,19,19,True" in stages
+    assert "quick,20,20,True" in stages
     for path in (tmp_path / "runs" / "quick" / "evaluate").rglob("*.json"):
         assert json.loads(path.read_text())["accuracy"]
