@@ -58,6 +58,47 @@ def test_no_margin_bends_further_and_the_final_constants_are_tighter(depth):
     assert (-torch.linalg.eigvalsh(hessians)[..., 0] <= bound + 1e-9).all()
 
 
+def test_two_hidden_layers_have_the_value_and_slope_of_the_norms():
+    model = network(SIZES["two"])
+    first, second, last = (layer.weight for layer in model if hasattr(layer, "weight"))
+    norms = [torch.linalg.matrix_norm(weight, 2) for weight in (first, second)]
+    wanted = []
+    for j in range(10):
+        if j != 3:
+            v = last[3] - last[j]
+            down = max(0.0, *(-v).tolist())
+            outer = down * (norms[0] * norms[1]) ** 2
+            wanted.append(2 * (outer + v.norm() * norms[1] * norms[0] ** 2))
+    ours, theirs = curvature_bound.bend(model, 3), torch.stack(wanted)
+    torch.testing.assert_close(ours, theirs)
+    for mine, other in zip(*(torch.autograd.grad(b.sum(), [first, second]) for b in (ours, theirs)),
+                           strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize(("weight", "bias"), [(0.1, 5.0), (10.0, -10.0)])
+def test_four_fifths_of_either_term_of_the_bound_is_not_one(weight, bias):
+    """A weak second layer bends where the first one does, a strong one by itself."""
+    model = MLP((1, 1, 1, 2), "softplus", beta=curvature_bound.BETA).double()
+    with torch.no_grad():
+        for layer in model:
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.fill_(1)
+                layer.bias.zero_()
+        model[-1].weight[0] = -1
+        model[3].weight.fill_(weight)
+        model[3].bias.fill_(bias)
+    x = torch.linspace(-1, 2, 3001, dtype=torch.float64)
+
+    def margin(one):
+        logits = model(one[None, None])[0]
+        return logits[0] - logits[1]
+
+    second = torch.func.vmap(torch.func.grad(torch.func.grad(margin)))(x)
+    (bound,) = curvature_bound.bend(model, 0)
+    assert 0.8 * bound < -second.min() <= bound
+
+
 def test_the_penalty_is_one_number_for_all_images_and_draws_its_class():
     model, x = network(SIZES["one"]), torch.randn(4, 6, dtype=torch.float64)
     drawn = set()
@@ -89,4 +130,6 @@ def test_a_run_has_one_row_a_gamma_and_a_strong_penalty_lowers_the_bound(monkeyp
     assert rows[1]["bound"] < rows[0]["bound"]
     for row in rows:
         assert row["certified"] <= row["pgd"] <= row["clean"]
+        assert max(row["certified_lipschitz"], row["certified_curvature"]) <= row["certified"]
+        assert row["clean_whole"] == row["clean"]
     assert rows[0]["certified_rise"] == rows[0]["clean_rise"] == 0
