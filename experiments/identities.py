@@ -6,12 +6,13 @@ Fixed before the run. Threes and eights of MNIST, as two classes: there each pen
 kinks, a confidence weight times the squared norm of w, the gradient of the margin. Its twin is that
 product, written with first derivatives of the margin and nothing else:
 
-    penalty                               twin, p the probability of the label
-    input gradient, squared               (1 - p)^2 |w|^2     an identity on any network
-    cross-Lipschitz, all rows             1/2 |w|^2           an identity on any network
-    Hessian norm                          p (1 - p) |w|^2     needs a rectifier
-    CURE, step h as in the study          (h p (1 - p) |w'z| |w|)^2    and a step that meets no kink
-    Jacobian Frobenius, all rows          1/2 |w|^2           and rows without a common part
+    penalty                        twin, p the label's probability   the identity needs
+    input gradient, squared        (1 - p)^2 |w|^2                   nothing
+    cross-Lipschitz, all rows      1/2 |w|^2                         nothing
+    Hessian norm                   p (1 - p) |w|^2                   a rectifier
+    CURE, step h as in the study   (h p (1 - p) |w'z| |w|)^2         a rectifier, a short step that
+                                                                     meets no kink
+    Jacobian Frobenius, all rows   1/2 |w|^2                         rows without a common part
 
 A fully connected network, 784-64-64-2, rectified or with the study's softplus, is trained from the
 same weights on the same batches in double precision: without a penalty, with the penalty, and with

@@ -64,8 +64,24 @@ def test_cure_meets_its_twin_on_a_short_step_and_the_norm_along_the_gradient():
     short, step = Cure(1e-7)(model, x, y).penalty, identities.STEP
     twin = identities.PAIRS["cure"][1](model, x, y).penalty
     torch.testing.assert_close(short * (step / 1e-7) ** 2, twin, rtol=1e-4, atol=0)
+    slopes = [
+        torch.cat([s.flatten() for s in torch.autograd.grad(value.sum(), weights)])
+        for weights in [[model[1].weight, model[3].weight, model[5].weight]]
+        for value in (short * (step / 1e-7) ** 2, twin)
+    ]
+    torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-6)
     along = Cure(1e-7, direction="gradient", squared=False)(model, x, y).penalty / 1e-7
     torch.testing.assert_close(along, HessianNorm()(model, x, y).penalty, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("activation", identities.ACTIVATIONS)
+def test_what_the_jacobians_twin_lacks_is_the_common_mode(activation):
+    model, (x, y) = network(activation), images(12)
+    penalty, twin, _ = identities.PAIRS["jacobian-frobenius"]
+    lacking = penalty(model, x, y).penalty - twin(model, x, y).penalty
+    x.requires_grad_()
+    (common,) = torch.autograd.grad(model(x).sum(), x)
+    torch.testing.assert_close(lacking, common.flatten(1).square().sum(1) / 2)
 
 
 def test_a_run_has_one_row_a_penalty_and_tells_twins_from_strangers():

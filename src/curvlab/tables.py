@@ -280,8 +280,8 @@ def gaps() -> list[tuple[float, float]]:
 
 
 def norms() -> list[tuple[float, float]]:
-    """On how many more than half of the images Lanczos is nearer than each rival of
-    `experiments/norms.py`: 95 % intervals."""
+    """The share of images on which Lanczos is nearer than each rival of `experiments/norms.py`,
+    less one half: 95 % intervals."""
     if "norms" not in available():
         return []
     table = results("norms")
@@ -290,8 +290,8 @@ def norms() -> list[tuple[float, float]]:
 
 
 def identities() -> list[tuple[float, float]]:
-    """On how many more than half of the test images a rectified network of
-    `experiments/identities.py` is its penalty's twin: 95 % intervals."""
+    """The share of test images on which penalized and twin network of
+    `experiments/identities.py` agree, less one half, with rectifiers: 95 % intervals."""
     if "identities" not in available():
         return []
     rectified = results("identities").query("activation == 'relu'")

@@ -9,6 +9,8 @@ import methods_map
 import notebooks as nb
 import pytest
 
+import curvlab
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -59,3 +61,18 @@ def test_every_method_of_the_map_has_its_mark():
     assert kinds["Cure"] == kinds["Plain"] == "none"
     assert kinds["PgdTraining"] == kinds["Scorpio"] == "below"
     assert kinds["Trades"] == "more"
+
+
+@pytest.mark.parametrize(
+    ("chapter", "source"),
+    [
+        ("first-order/generalization", "arXiv 2412.12449"),
+        ("second-order/rectifiers", "arXiv 2007.02209"),
+        ("guarantees/certificates", "arXiv 2006.00731"),
+    ],
+)
+def test_a_chapters_verdict_is_that_of_the_table(chapter, source):
+    claims = curvlab.results("claims")
+    (verdict,) = claims[claims.source == source].verdict
+    text = "".join(cell.source for cell in nb.cells(ROOT / f"book/{chapter}.ipynb", "markdown"))
+    assert set(re.findall(r"\*\*(reproduced|mixed|refuted|open|stands)\*\*", text)) == {verdict}
