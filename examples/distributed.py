@@ -6,6 +6,8 @@ The processes meet in PyTorch's own DistributedDataParallel, on the CPU through 
 """
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 import torch
@@ -69,6 +71,9 @@ def main() -> None:
         torch.save(weights, arguments.save)
     if dist.is_initialized():
         dist.destroy_process_group()
+        # DDP keeps gloo's threads alive beyond the group, and now and then an exit aborts on them
+        sys.stdout.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":

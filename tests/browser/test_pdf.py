@@ -26,6 +26,8 @@ ONE = f"""<section id="one"><h1>One<a class="headerlink" href="#one">#</a></h1>
 <p>See {FORMULA}, <a href="book/two.html#far">far away</a>, <a href="book/two.html">all of it</a>,
 <a href="https://arxiv.org/abs/1811.09716">elsewhere</a> and <a href="#here">here</a>.</p>
 <section id="here"><h2>Here</h2><img loading="lazy" alt="A dot" src="dot.png">
+<figure class="align-default"><div class="scroll picture">
+<img width="716" height="336" alt="A wide one" src="wide.png"></div></figure>
 <pre>{"code " * 19}</pre><div class="scroll"><table><tr><td>{"cell_" * 40}</td></tr></table></div>
 <details><summary>Solution</summary><div class="folded">
 <p style="break-before: page">Open.</p></div></details></section></section>"""
@@ -52,6 +54,7 @@ def make_site(site: Path, one: str = ONE, two: str = TWO) -> Path:
     (site / "_static").mkdir()
     shutil.copy(ROOT / "book/assets/book.css", site / "_static")
     Image.new("RGB", (40, 40)).save(site / "dot.png")
+    Image.new("RGB", (716, 336)).save(site / "wide.png")
     chapters = (
         f'<section><h2>Chapters</h2><div class="toctree-wrapper">{NAVIGATION}</div></section>'
     )
@@ -68,6 +71,20 @@ def book(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     pdf.make_book(browser, site, site / "book.pdf")
     with pikepdf.open(site / "book.pdf") as opened:
         yield opened
+
+
+def test_a_wide_picture_shrinks_on_paper(browser: Browser, tmp_path: Path) -> None:
+    """On a screen as narrow it would keep its width and scroll."""
+    page = browser.new_page(viewport={"width": 500, "height": 700})
+    page.goto((make_site(tmp_path) / "one.html").as_uri())
+    inside = """() => {
+        const box = document.querySelector(".picture");
+        return box.scrollWidth <= box.clientWidth;
+    }"""
+    assert not page.evaluate(inside)
+    page.emulate_media(media="print")
+    assert page.evaluate(inside)
+    page.close()
 
 
 def number(book: pikepdf.Pdf, target: pikepdf.Array) -> int:
