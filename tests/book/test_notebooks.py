@@ -120,6 +120,14 @@ def test_images_have_alt_text_caption_and_name(path: Path) -> None:
 
 
 @each_notebook
+def test_norms_in_tables_keep_both_bars(path: Path) -> None:
+    for cell in nb.cells(path, "markdown"):
+        rows = [line for line in cell.source.splitlines() if line.lstrip().startswith("|")]
+        lost = [row for row in rows if re.search(r"\$[^$]*\\\|[^$]*\$", row)]
+        assert not lost, rf"a table reads \| as one bar: write \lVert and \rVert in {lost[0][:60]}"
+
+
+@each_notebook
 def test_tables_in_outputs_are_tables_on_the_page(path: Path) -> None:
     for cell in nb.cells(path, "code"):
         if any("text/markdown" in output.get("data", {}) for output in cell.outputs):
