@@ -6,9 +6,9 @@ Fixed before the run. Networks: 784-64-10 and 784-64-64-10 with the study's soft
 55,000 images of MNIST for its 4 epochs, seeds 1, 2, 3. The penalty is gamma times a bound on how
 far down a margin can bend, at whatever input: with one hidden layer the largest eigenvalue of the
 chapter's theorem, with two a sum of products of norms. At each step a class is drawn, and the bound
-is averaged over the nine others. Gamma is 0, 0.0001, 0.001, 0.01, and
-nothing is selected. The first 1,000 test images are certified in l2 (combined radius; its constants
-are computed from the final weights and are tighter than the penalty) and attacked by PGD at 0.5.
+is averaged over the nine others. Gamma is 0, 0.0001, 0.001, 0.01, and nothing is selected. The
+first 1,000 test images are certified in l2 (combined radius; its constants are computed from the
+final weights and are tighter than the penalty) and attacked by PGD at 0.5.
 
 The claim "a small curvature penalty raises certified accuracy steeply" is compared at gamma 0.001
 with gamma 0, on each of the 2 x 3 networks: certified accuracy at radius 0.5 rises by more than 20

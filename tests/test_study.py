@@ -498,6 +498,15 @@ def test_a_claim_on_an_experiment_counts_what_it_found(tmp_path, measure):
     assert short["verdict"] == "open"
 
 
+def test_steeply_is_twenty_points_for_less_than_two(monkeypatch):
+    row = {"certified_low": 0.19, "certified_high": 0.31, "clean_low": -0.03, "clean_high": 0.01}
+    rows = pandas.DataFrame([{**row, "value_varied": 0.001}, {**row, "value_varied": 0.01}])
+    monkeypatch.setattr(tables, "results", lambda name: rows)
+    rise, fall = tables.bounds()
+    assert rise == pytest.approx((-0.01, 0.11))
+    assert fall == pytest.approx((-0.01, 0.03))
+
+
 def test_the_comparisons_of_the_experiments_are_those_planned():
     norms = curvlab.results("norms")
     rivals = norms[~norms.estimator.str.startswith("Lanczos")]

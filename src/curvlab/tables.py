@@ -304,9 +304,9 @@ def bounds() -> list[tuple[float, float]]:
     if "curvature-bound" not in available():
         return []
     small = results("curvature-bound").query("value_varied == 0.001")
-    rise, fall = small[["certified_low", "certified_high"]], small[["clean_low", "clean_high"]]
-    return [(low, high) for low, high in [*(rise - 0.2).to_numpy().tolist(),
-                                          *(fall + 0.02).to_numpy().tolist()]]
+    rise = small[["certified_low", "certified_high"]] - 0.2
+    fall = small[["clean_low", "clean_high"]] + 0.02
+    return list(map(tuple, [*rise.to_numpy().tolist(), *fall.to_numpy().tolist()]))
 
 
 def store(study: "Study", job: Job, jobs: dict[Job, Row]) -> None:
