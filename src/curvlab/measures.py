@@ -2,7 +2,7 @@
 distances, signs of masking, certificates. Functions of a network and examples, nothing else."""
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from curvlab.training import mixed
 
 BATCH = 250
 Row = dict[str, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 LEVELS = {"median": 0.5, "90th percentile": 0.9}
+RESAMPLES = 2_000
 
 
 def survivors(
@@ -120,6 +122,19 @@ def unpacked(digits: str, count: int) -> "np.ndarray[Any, np.dtype[np.bool_]]":
     [True, False, True]
     """
     return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))[:count].astype(np.bool_)
+
+
+@cache
+def resampled(count: int) -> Array:
+    """How often each of `count` images is drawn in each resample: the same for all pairs."""
+    return np.random.default_rng(0).multinomial(count, [1 / count] * count, RESAMPLES)
+
+
+def paired_interval(difference: Array) -> tuple[float, float]:
+    """A 95 % interval of the mean of a difference over images (percentile bootstrap)."""
+    count = len(difference)
+    low, high = np.quantile(resampled(count) @ difference / count, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def distances(
