@@ -34,14 +34,21 @@ for (const cell of document.querySelectorAll(".cell_input .highlight")) {
 }
 
 // Asked only of what comes near: to ask all of a long page would lay all of it out.
-const reach = new ResizeObserver((entries) => {
-  for (const { target } of entries) {
-    const box = target.matches(".curvlab") ? target.querySelector(".cl-stage:has(> img)") : target;
-    if (!box) continue;
-    if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
-  }
+const ask = (target) => {
+  const box = target.matches(".curvlab") ? target.querySelector(".cl-stage:has(> img)") : target;
+  if (!box) return;
+  if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+  else box.removeAttribute("tabindex");
+};
+const reach = new ResizeObserver((entries) => { for (const { target } of entries) ask(target); });
+// A figure that comes to life has a new stage, and perhaps its old size.
+const alive = new MutationObserver((changes) => {
+  const figures = new Set(changes.map(({ target }) => target.closest(".curvlab")));
+  for (const figure of figures) if (figure) ask(figure);
 });
+for (const figure of document.querySelectorAll(".curvlab")) {
+  alive.observe(figure, { childList: true, subtree: true });
+}
 const near = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (isIntersecting) reach.observe(target);

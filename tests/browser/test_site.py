@@ -214,6 +214,20 @@ def test_labels_of_pictures_can_be_read_on_a_phone(page: str, visit: Open) -> No
     assert boxes == [[560, 0, True]] * len(boxes)
 
 
+def test_a_figure_that_comes_to_life_at_its_old_size_stays_within_reach(visit: Open) -> None:
+    tab = visit("book/guarantees/certificates.html", "phone").page
+    lay_out(tab)
+    found = tab.evaluate("""async () => {
+        const stage = document.querySelector(".curvlab .cl-stage:has(> img)");
+        const living = stage.cloneNode(true);
+        living.removeAttribute("tabindex");
+        stage.replaceWith(living);
+        await new Promise(requestAnimationFrame);
+        return [stage.offsetHeight, living.offsetHeight > 0, living.tabIndex];
+    }""")
+    assert found == [0, True, 0]
+
+
 @each_page
 def test_page_without_scripts_can_be_read(page: str, visit: Open) -> None:
     tab = visit(page, java_script_enabled=False).page
