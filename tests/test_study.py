@@ -44,6 +44,19 @@ def copy(done, tmp_path):
     return quick(tmp_path / "runs")
 
 
+def test_a_method_may_have_fewer_images_and_its_trials_have_as_many_as_all(tmp_path):
+    study = quick(tmp_path)
+    study.plan["methods"]["plain"]["images"] = 128
+    jobs = [Job.parse(f"{kind}:{CELL}/plain{number}")
+            for kind, number in (("sweep", "/0"), ("select", ""), ("train", "/1"))]
+    for job in jobs:
+        engine.run(study, job)
+    tried, _, made = (study.found(job) for job in jobs)
+    assert (made["images"], made["steps"]) == (128, 2 * 10)
+    assert tried["steps"] == 5 * -(-400 // 64)
+    assert [engine.price(study, job) for job in jobs] == [400 * 5, 1, 128 * 10]
+
+
 def times(study: Study):
     return {path: path.stat().st_mtime_ns for kind in engine.KINDS[:-1]
             for path in (study.runs / kind).rglob("*") if path.is_file()}

@@ -129,6 +129,13 @@ class Study:
     def values(self, method: str) -> list[str]:
         return [f"{value:g}" for value in self.plan["methods"][method]["values"]]
 
+    def images(self, method: str) -> int | None:
+        """How many training images a method gets; None: all of them."""
+        found: int | None = self.plan["methods"][method].get(
+            "images", self.plan["train"].get("images")
+        )
+        return found
+
     def path(self, job: Job, suffix: str = ".json") -> Path:
         return self.runs / job.kind / f"{job.key}{suffix}"
 
@@ -295,7 +302,7 @@ def train(study: Study, job: Job) -> dict[str, Any]:
     value = f"{study.found(Job('select', job.cell, job.method))['value']:g}"
     plan, seed = study.plan["train"], int(job.number)
     x, y = examples(name, "train")
-    images = plan.get("images") or len(y)
+    images = study.images(job.method) or len(y)
     model = study.network(job.cell, seed)
     history = fitted(study, job, model, Examples(x[:images], y[:images]), value,
                      plan["epochs"], seed)
@@ -512,7 +519,7 @@ def price(study: Study, job: Job) -> float:
         count = sum(len(budgets) for budgets in epsilons["epsilons"].values())
         return float(plan["attacked"] * plan["steps"] * plan["restarts"] * count) / 2
     plan = study.plan[job.kind]
-    images = plan.get("images") or 55_000
+    images = plan["images"] if job.kind == "sweep" else study.images(job.method) or 55_000
     return float(images * plan["epochs"] * study.plan["methods"][job.method]["price"])
 
 
