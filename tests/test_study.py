@@ -520,6 +520,17 @@ def test_steeply_is_twenty_points_for_less_than_two(monkeypatch):
     assert fall == pytest.approx((-0.01, 0.03))
 
 
+def test_a_structure_is_reached_below_a_tenth(monkeypatch):
+    row = {"selected": True, "value_varied": 1.0, "distance_low": 0.08, "distance_high": 0.11,
+           "saved_low": 2.0, "saved_high": 3.0}
+    rows = pandas.DataFrame([row, {**row, "selected": False}, {**row, "value_varied": 0.0}])
+    monkeypatch.setattr(tables, "results", lambda name: rows)
+    monkeypatch.setattr(tables, "available", lambda: ["structures"])
+    near, saved = tables.structures()
+    assert near == pytest.approx((-0.01, 0.02))
+    assert saved == (2.0, 3.0)
+
+
 def test_the_comparisons_of_the_experiments_are_those_planned():
     norms = curvlab.results("norms")
     rivals = norms[~norms.estimator.str.startswith("Lanczos")]

@@ -221,6 +221,7 @@ def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
             intervals[(cell, 0, "cost", mine["method"], other["method"])] = saved
     experiments = {
         "gap": gaps, "norms": norms, "identities": identities, "bound": bounds, "gain": gains,
+        "structure": structures,
     }
     for measure, found in ((measure, found()) for measure, found in experiments.items()):
         for number, interval in enumerate(found):
@@ -316,6 +317,17 @@ def gains() -> list[tuple[float, float]]:
         return []
     rivals = results("features").query("method not in ('plain', 'scorpio')")
     return list(zip(rivals.low.tolist(), rivals.high.tolist(), strict=True))
+
+
+def structures() -> list[tuple[float, float]]:
+    """How far below a tenth the Jacobian's distance from its structure is, and how much error is
+    saved, on each penalized network of `experiments/structures.py`: 95 % intervals."""
+    if "structures" not in available():
+        return []
+    chosen = results("structures").query("selected and value_varied > 0")
+    near = zip(0.1 - chosen.distance_high, 0.1 - chosen.distance_low, strict=True)
+    saved = zip(chosen.saved_low, chosen.saved_high, strict=True)
+    return [*near, *saved]
 
 
 def store(study: "Study", job: Job, jobs: dict[Job, Row]) -> None:
