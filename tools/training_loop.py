@@ -302,8 +302,10 @@ def section(method: methods.Method, module: str) -> str:
 def page() -> str:
     """`book/reference/training-loop`."""
     names = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
+    points = {data: f"{100 * held['margin']:g}" for data, held in plan()["data"].items()}
     margins = " and ".join(
-        f"{100 * held['margin']:g} points on {names[data]}" for data, held in plan()["data"].items()
+        f"{count} {'point' if count == '1' else 'points'} on {names[data]}"
+        for data, count in points.items()
     )
     table = [
         f"| [`{m.name}`](methods.md#{m.name.lower()}) | {methods.work(m)} | {methods.seconds(m)} |"
