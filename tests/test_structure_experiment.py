@@ -21,15 +21,16 @@ def linear(matrix):
 @pytest.mark.parametrize("structure", structures.STRUCTURES)
 def test_the_truth_has_the_structure(structure):
     field = structures.truth(structure, SIZE, draw())
-    off = structures.apart(field, structure, torch.randn(5, SIZE, generator=draw(1)))
+    off, _ = structures.apart(field, structure, torch.randn(5, SIZE, generator=draw(1)))
     assert off.max() < 1e-5
 
 
 def test_distances_are_those_of_the_explicit_jacobian():
     matrix, x = torch.randn(SIZE, SIZE, generator=draw()), torch.zeros(3, SIZE)
-    swirl = structures.apart(linear(matrix), "symmetry", x)
+    swirl, size = structures.apart(linear(matrix), "symmetry", x)
+    torch.testing.assert_close(size, matrix.norm().expand(3))
     torch.testing.assert_close(swirl, ((matrix - matrix.T).norm() / matrix.norm()).expand(3))
-    off = structures.apart(linear(matrix), "diagonality", x)
+    off, _ = structures.apart(linear(matrix), "diagonality", x)
     masked = matrix * (1 - torch.eye(SIZE))
     torch.testing.assert_close(off, (masked.norm() / matrix.norm()).expand(3))
 
