@@ -145,7 +145,8 @@ def run(
             "structure": structure, "examples": count, "seed": seed, "value_varied": multiple,
             "selected": multiple in (0.0, chosen), "validation_error": judged[multiple],
             "error": float(wrong.mean()), "distance": distance, "distance_low": closest,
-            "distance_high": farthest, "jacobian": float(sizes.mean()), "saved": saved, "saved_low": least, "saved_high": most,
+            "distance_high": farthest, "jacobian": float(sizes.mean()), "saved": saved,
+            "saved_low": least, "saved_high": most,
         }
 
 
