@@ -219,12 +219,8 @@ def claims(study: "Study", compared: list[Row], spent: list[Row]) -> list[Row]:
         if cell == elsewhere:
             saved = (other["low"] - mine["high"], other["high"] - mine["low"])
             intervals[(cell, 0, "cost", mine["method"], other["method"])] = saved
-    experiments = {
-        "gap": gaps, "norms": norms, "identities": identities, "bound": bounds, "gain": gains,
-        "structure": structures,
-    }
-    for measure, found in ((measure, found()) for measure, found in experiments.items()):
-        for number, interval in enumerate(found):
+    for measure, experiment in EXPERIMENTS.items():
+        for number, interval in enumerate(experiment()):
             intervals[("", number, measure, "", "")] = interval
     rows = []
     for entry in study.plan["claims"]:
@@ -328,6 +324,12 @@ def structures() -> list[tuple[float, float]]:
     near = zip(0.1 - chosen.distance_high, 0.1 - chosen.distance_low, strict=True)
     saved = zip(chosen.saved_low, chosen.saved_high, strict=True)
     return [*near, *saved]
+
+
+EXPERIMENTS = {
+    "gap": gaps, "norms": norms, "identities": identities, "bound": bounds, "gain": gains,
+    "structure": structures,
+}
 
 
 def store(study: "Study", job: Job, jobs: dict[Job, Row]) -> None:
