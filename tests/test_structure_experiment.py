@@ -43,14 +43,18 @@ def test_a_field_of_noise_has_the_error_of_its_noise():
 
 
 @pytest.mark.parametrize("structure", structures.STRUCTURES)
-def test_a_strong_penalty_brings_the_jacobian_nearer(structure):
+def test_a_strong_penalty_brings_the_jacobian_nearer_and_validation_chooses(structure):
     rows = list(structures.run(structure, 80, 1, SIZE, 60))
-    assert [row["value_varied"] for row in rows] == [0.0, *structures.MULTIPLES]
-    assert sum(row["selected"] for row in rows) == 2
-    assert rows[0]["selected"]
-    best = min(rows[1:], key=lambda row: row["validation_error"])
-    assert best["selected"]
-    assert rows[-1]["distance"] < rows[0]["distance"]
+    assert [row["value_varied"] for row in rows] == [0.0, *structures.MULTIPLES * 2]
+    count = len(structures.MULTIPLES)
+    assert [row["target"] for row in rows] == ["none"] + [structure] * count + ["zero"] * count
+    for group in (rows[:1], rows[1 : count + 1], rows[count + 1 :]):
+        best = min(group, key=lambda row: row["validation_error"])
+        assert [row["selected"] for row in group] == [row is best for row in group]
+    off = [row["known_distance"] * row["known_jacobian"] for row in rows]
+    assert off[count] < off[0]
+    assert rows[-1]["known_jacobian"] < rows[0]["known_jacobian"]
+    assert len({row["zero_error"] for row in rows}) == 1
     for row in rows:
         assert row["distance_low"] <= row["distance"] <= row["distance_high"]
         assert row["saved_low"] <= row["saved"] <= row["saved_high"]
@@ -63,7 +67,7 @@ def test_without_a_penalty_nothing_but_the_examples_and_the_seed_counts():
     ends = []
     for seed in (1, 1, 2):
         torch.rand(seed)
-        model = structures.trained("symmetry", 0.0, known, seed, 3)
+        model = structures.trained("symmetry", "zero", 0.0, known, seed, 3)
         ends.append(model.inner[0].weight)
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])

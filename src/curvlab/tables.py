@@ -317,10 +317,10 @@ def gains() -> list[tuple[float, float]]:
 
 def structures() -> list[tuple[float, float]]:
     """How far below a tenth the Jacobian's distance from its structure is, and how much error is
-    saved, on each penalized network of `experiments/structures.py`: 95 % intervals."""
+    saved, with the structure's target in `experiments/structures.py`: 95 % intervals."""
     if "structures" not in available():
         return []
-    chosen = results("structures").query("selected and value_varied > 0")
+    chosen = results("structures").query("selected and target == structure")
     near = zip(0.1 - chosen.distance_high, 0.1 - chosen.distance_low, strict=True)
     saved = zip(chosen.saved_low, chosen.saved_high, strict=True)
     return [*near, *saved]
