@@ -493,10 +493,9 @@ def test_a_claim_on_cost_compares_quartiles(tmp_path, low, verdict):
     assert found["verdict"] == "open"
 
 
-@pytest.mark.parametrize("measure", ["gap", "norms", "identities", "bound"])
+@pytest.mark.parametrize("measure", tables.EXPERIMENTS)
 def test_a_claim_on_an_experiment_counts_what_it_found(tmp_path, measure):
-    made = {"gap": tables.gaps, "norms": tables.norms, "identities": tables.identities}
-    intervals = (made | {"bound": tables.bounds})[measure]()
+    intervals = tables.EXPERIMENTS[measure]()
     count = len(intervals)
     assert count >= 12
     study = quick(tmp_path)
@@ -521,9 +520,10 @@ def test_steeply_is_twenty_points_for_less_than_two(monkeypatch):
 
 
 def test_a_structure_is_reached_below_a_tenth(monkeypatch):
-    row = {"selected": True, "value_varied": 1.0, "distance_low": 0.08, "distance_high": 0.11,
-           "saved_low": 2.0, "saved_high": 3.0}
-    rows = pandas.DataFrame([row, {**row, "selected": False}, {**row, "value_varied": 0.0}])
+    row = {"selected": True, "structure": "symmetry", "target": "symmetry", "distance_low": 0.08,
+           "distance_high": 0.11, "saved_low": 2.0, "saved_high": 3.0}
+    others = [{**row, "selected": False}, {**row, "target": "none"}, {**row, "target": "zero"}]
+    rows = pandas.DataFrame([row, *others])
     monkeypatch.setattr(tables, "results", lambda name: rows)
     monkeypatch.setattr(tables, "available", lambda: ["structures"])
     near, saved = tables.structures()
@@ -541,6 +541,8 @@ def test_the_comparisons_of_the_experiments_are_those_planned():
     twins = curvlab.results("identities")
     assert len(twins) == 2 * len(tables.identities()) == 2 * 5 * 3
     assert len(tables.bounds()) == 2 * 3 * 2
+    assert len(tables.gains()) == 2 * 3 * 5 * 5
+    assert len(tables.structures()) == 2 * 2 * 3 * 2
 
 
 @pytest.mark.parametrize("text", ["", "train", "bake:a/b/c/d/1", "train:a/b/c/d", "select:a/b/c"])

@@ -64,15 +64,17 @@ def test_every_method_of_the_map_has_its_mark():
 
 
 @pytest.mark.parametrize(
-    ("chapter", "source"),
+    ("chapter", "start"),
     [
-        ("first-order/generalization", "arXiv 2412.12449"),
-        ("second-order/rectifiers", "arXiv 2007.02209"),
-        ("guarantees/certificates", "arXiv 2006.00731"),
+        ("first-order/generalization", "the Jacobian-regularized risk"),
+        ("second-order/rectifiers", "on rectifier networks"),
+        ("second-order/target-matrices", "target matrices"),
+        ("guarantees/certificates", "a small curvature penalty"),
+        ("evidence/robust-features", "SCORPIO's features"),
     ],
 )
-def test_a_chapters_verdict_is_that_of_the_table(chapter, source):
+def test_a_chapters_verdict_is_that_of_the_table(chapter, start):
     claims = curvlab.results("claims")
-    (verdict,) = claims[claims.source == source].verdict
+    (verdict,) = claims[claims.claim.str.startswith(start)].verdict
     text = "".join(cell.source for cell in nb.cells(ROOT / f"book/{chapter}.ipynb", "markdown"))
     assert set(re.findall(r"\*\*(reproduced|mixed|refuted|open|stands)\*\*", text)) == {verdict}
