@@ -111,6 +111,14 @@ def test_an_attack_persuades_where_it_ends_near_an_image_of_the_answer():
     assert features.persuades(Brightness(), x, y, deceived, far).tolist() == [0] * 4
 
 
+def test_a_zero_points_nowhere():
+    basis, edges = features.class_basis(images(CLASSES).flatten(1)), features.steep(images(2))
+    one_zero = images(2) * torch.tensor([1, 0])[:, None, None, None]
+    for v, beside in ((one_zero, None), (images(2), one_zero)):
+        with pytest.raises(ValueError, match="requires directions other than zero"):
+            features.quotients(v, basis, edges, beside)
+
+
 def test_a_class_without_examples_is_refused():
     with pytest.raises(ValueError, match=r"examples of 3 classes\. Found \[2, 1, 0"):
         features.class_means(images(3), torch.tensor([0, 0, 1]), 3)

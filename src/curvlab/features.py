@@ -64,20 +64,26 @@ def nearest(x: Tensor, y: Tensor, among: Examples) -> Tensor:
     return among.x[far.argmin(1)].to(x)
 
 
+def directions(v: Tensor) -> Tensor:
+    """Flat, with length one: `(B, ...) -> (B, D)`."""
+    if not bool(v.flatten(1).any(1).all()):
+        raise ValueError("requires directions other than zero. Found a zero, which points nowhere.")
+    return normalize(v.flatten(1), dim=1, eps=0.0)
+
+
 def quotients(
     v: Tensor, basis: Tensor, edges: Tensor, beside: Tensor | None = None
 ) -> dict[str, Tensor]:
     """The measures of directions v `(B, 1, H, W)`; consistency only where directions at neighboring
     images are given."""
-    unit = normalize(v.flatten(1), dim=1, eps=0.0)
+    unit = directions(v)
     found = {
         "class share": (unit @ basis).square().sum(1),
         "edge share": (unit.square() * edges).sum(1),
         "roughness": roughness(v),
     }
     if beside is not None:
-        other = normalize(beside.flatten(1), dim=1, eps=0.0)
-        found["consistency"] = (unit * other).sum(1).square()
+        found["consistency"] = (unit * directions(beside)).sum(1).square()
     return found
 
 
