@@ -44,6 +44,18 @@ def test_ledger_names_every_statement_of_the_book():
     assert sorted(listed) == sorted(stated)
 
 
+def test_an_open_claim_says_why(monkeypatch):
+    ledgers = load()
+    claims = curvlab.results("claims")
+    open_claim = claims.index == 0
+    missing = claims.assign(reason=claims.reason.where(~open_claim, "two networks are missing"))
+    for table, cells in ((claims, 6), (missing, 7)):
+        monkeypatch.setattr(ledgers, "results", lambda name, table=table: table)
+        head, rule, first, *_ = ledgers.claims().removeprefix(ledgers.CLAIMS).split("\n")[1:]
+        assert [line.count("|") - 1 for line in (head, rule, first)] == [cells] * 3
+    assert first.endswith("| two networks are missing |")
+
+
 def test_the_map_carries_its_state_and_its_text_twin():
     text = (ROOT / "book/reference/map.md").read_text(encoding="utf-8")
     kept = methods_map.without_scripts(text)

@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 from curvlab.figures import style
-from curvlab.figures.benchmark import longer_training, strength_curves
+from curvlab.figures.benchmark import ring_to_dot, strength_curves
 
 TRIALS = pandas.DataFrame({
     "method": ["untrained", "cure", "cure", "plain"],
@@ -45,6 +45,18 @@ def test_panels_share_axes_that_hold_every_trial():
     plt.close("all")
 
 
+def test_a_method_without_a_choice_has_no_ring_and_leaves_the_layout_alone():
+    undecided = TRIALS.assign(selected=TRIALS.method != "cure")
+    with style.context():
+        figure = strength_curves(undecided, METHODS)
+        figure.canvas.draw()
+    cure = next(panel for panel in figure.axes if panel.get_title(loc="left") == "cure")
+    assert len(cure.lines) == 3
+    widths = [panel.get_position().width for panel in figure.axes]
+    assert min(widths) > 0.15
+    plt.close("all")
+
+
 def test_trials_with_every_column():
     with pytest.raises(ValueError, match=r"requires trials .* Found 4 without clean\."):
         strength_curves(TRIALS.drop(columns="clean"), METHODS)
@@ -54,9 +66,9 @@ def test_trials_with_every_column():
         strength_curves(TRIALS, ["plain"])
 
 
-def test_longer_training_goes_from_a_ring_to_a_dot():
+def test_ring_to_dot_goes_from_a_ring_to_a_dot():
     with style.context():
-        figure = longer_training(["cure", "krylov-2"], {"l2": [(50, 70), (60, 60)]})
+        figure = ring_to_dot(["cure", "krylov-2"], {"l2": [(50, 70), (60, 60)]})
     (axis,) = figure.axes
     found = [(line.get_xdata(), line.get_ydata(), line.get_fillstyle()) for line in axis.lines]
     ends = [(np.ravel(x).tolist(), np.ravel(y).tolist(), fill) for x, y, fill in found]
@@ -69,4 +81,4 @@ def test_longer_training_goes_from_a_ring_to_a_dot():
 
 def test_every_method_with_a_pair():
     with pytest.raises(ValueError, match=r"requires 2 pairs of 'l2'\. Found 1\."):
-        longer_training(["cure", "krylov-2"], {"l2": [(50, 70)]})
+        ring_to_dot(["cure", "krylov-2"], {"l2": [(50, 70)]})

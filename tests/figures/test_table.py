@@ -17,6 +17,12 @@ def test_two_columns_of_text():
     assert repr(table).splitlines()[1:] == ["a  word   n", "x  y     10"]
 
 
+def test_what_follows_a_line_break_stands_below():
+    table = Table("A mean.", ["n", "mean"], [["one", "2.0\n1.9 2.1"]])
+    assert table._repr_markdown_().endswith("| one | 2.0<br><small>1.9 2.1</small> |")
+    assert repr(table).splitlines()[2] == "one  2.0 (1.9 2.1)"
+
+
 def test_a_table_may_be_empty():
     assert Table("None yet.", ["n"], [])._repr_markdown_().endswith("| n |\n| --- |")
 

@@ -1,4 +1,4 @@
-"""The figures of the benchmark: what a strength trades, and what longer training brings."""
+"""The figures of the benchmark: what a strength trades, and two networks a method."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -43,11 +43,11 @@ def strength_curves(trials: "pandas.DataFrame", methods: Sequence[str]) -> Figur
         panel.plot(trials.fooled, trials.wrong, ".", color=style.GRAY, alpha=0.35, markersize=3)
         panel.plot(own.fooled, own.wrong, "-o", color=style.BLUE, linewidth=1, markersize=3)
         panel.plot(own.fooled[-1:], own.wrong[-1:], "o", color=style.BLUE, markersize=6)
-        chosen = own[own.selected]
-        panel.plot(
-            chosen.fooled, chosen.wrong, "o", color=style.ORANGE, markersize=11, fillstyle="none",
-            clip_on=False,
-        )  # fmt: skip
+        for ring in own[own.selected].itertuples():
+            panel.plot(
+                ring.fooled, ring.wrong, "o", color=style.ORANGE, markersize=11, fillstyle="none",
+                clip_on=False,
+            )  # fmt: skip
         panel.set_title(method, fontsize=9)
     for panel in panels.flat[len(shown):]:
         panel.set_axis_off()
@@ -64,22 +64,22 @@ def strength_curves(trials: "pandas.DataFrame", methods: Sequence[str]) -> Figur
     return figure
 
 
-def longer_training(
+def ring_to_dot(
     methods: Sequence[str], panels: Mapping[str, Sequence[tuple[float, float]]]
 ) -> Figure:
-    """A row a method, a panel an attack: a ring where the short training ended, a dot where the
-    long one did. Methods whose two ends are one training have only the dot."""
+    """A row a method, a panel an attack: a ring where the first of two networks is, a dot where the
+    second is. Where both are one network there is only the dot."""
     for title, ends in panels.items():
         if len(ends) != len(methods):
             raise ValueError(f"requires {len(methods)} pairs of {title!r}. Found {len(ends)}.")
     size = style.WIDTH, 0.9 + 0.3 * len(methods)
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
     for axis, (title, ends) in zip(axes[0], panels.items(), strict=True):
-        for row, (short, long) in enumerate(ends):
-            if short != long:
-                axis.plot([short, long], [row, row], "-", color=style.GRAY, linewidth=1)
-                axis.plot(short, row, "o", color=style.ORANGE, fillstyle="none")
-            axis.plot(long, row, "o", color=style.BLUE)
+        for row, (first, second) in enumerate(ends):
+            if first != second:
+                axis.plot([first, second], [row, row], "-", color=style.GRAY, linewidth=1)
+                axis.plot(first, row, "o", color=style.ORANGE, fillstyle="none")
+            axis.plot(second, row, "o", color=style.BLUE)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("% kept")
         axis.grid(axis="y", visible=False)
